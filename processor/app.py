@@ -1,0 +1,110 @@
+"""The composition root: the one module that knows every concrete class."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import itertools
+import os
+import random
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from processor import config as configuration
+from processor import names
+from processor.accounting.observations import ObservationLog
+from processor.config import Config, KnownProvider
+from processor.exchange.access import Keyring
+from processor.exchange.downstream import DownstreamExchange, Gateway
+from processor.exchange.ledger import Ledger
+from processor.exchange.meter import MeterExchange
+from processor.exchange.upstream import Upstream, UpstreamExchange
+from processor.extproc.server import start
+from processor.extproc.servicer import Servicer
+from processor.state import State
+from processor.topology import Target, Topology, build
+from processor.vendors import VENDORS
+
+_GRACE = 30.0
+"""Seconds a stopping worker lets its streams run; Envoy has drained before it is told to stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """A configuration, ready to run."""
+
+    config: Config
+    topology: Topology
+    state: State
+    gateway_key: str
+    """The key in use when there is no configuration file; empty with one: only hashes are known then."""
+
+
+def load(config_file: Path | None, state: State, environ: Mapping[str, str] | None = None) -> Setup:
+    """Read the configuration, or make the embedded one.
+
+    Raises:
+        ConfigError: with file, line and path of the mistake.
+    """
+    environ = os.environ if environ is None else environ
+    known = [KnownProvider(name=v.name, aliases=v.aliases, env=v.env) for v in VENDORS.values()]
+    gateway_key = ""
+    if config_file:
+        config = configuration.load(config_file, known=known, environ=environ)
+    else:
+        gateway_key = environ.get("GATEWAY_KEY") or state.gateway_key()
+        digest = hashlib.sha256(gateway_key.encode()).hexdigest()
+        config = configuration.default(known=known, environ=environ, key_sha256=digest)
+    topology = build(config, demo_socket=str(state.demo_socket))
+    return Setup(config=config, topology=topology, state=state, gateway_key=gateway_key)
+
+
+def servicer(setup: Setup, observations: ObservationLog) -> Servicer:
+    """Everything a worker serves with."""
+    clock = time.monotonic
+    ledger = Ledger(clock)
+    gateway = Gateway(
+        topology=setup.topology,
+        keyring=Keyring(setup.config.keys),
+        ledger=ledger,
+        clock=clock,
+        chance=random.random,
+    )
+    upstream = Upstream(ledger=ledger, observations=observations, clock=clock, next_key=KeyRotation())
+    return Servicer(
+        {
+            names.DOWNSTREAM_FILTER: lambda request_id: DownstreamExchange(request_id, gateway),
+            names.UPSTREAM_FILTER: lambda request_id: UpstreamExchange(request_id, upstream),
+            names.METER_FILTER: lambda request_id: MeterExchange(request_id, observations, clock),
+        }
+    )
+
+
+class KeyRotation:
+    """Hands out a provider's vendor keys in turn."""
+
+    def __init__(self) -> None:
+        self._turn = itertools.count()
+
+    def __call__(self, target: Target) -> str:
+        """The key for the next request to this target; empty when its provider has none."""
+        keys = target.provider.keys
+        return keys[next(self._turn) % len(keys)] if keys else ""
+
+
+async def work(setup: Setup, number: int) -> None:
+    """Be worker `number` until told to stop."""
+    observations = ObservationLog(setup.state.observed)
+    server = await start(servicer(setup, observations), setup.state.worker_socket(number))
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await stop.wait()
+    await server.stop(_GRACE)
+    with contextlib.suppress(FileNotFoundError):
+        setup.state.worker_socket(number).unlink()
+    observations.close()

@@ -1,0 +1,98 @@
+"""`usage`: a table of what was used."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from processor.accounting.report import By, plain, summarize, table
+from processor.adapters import jsonl_usage, sqlite_usage
+from processor.cli.arguments import add_state
+from processor.domain import UsageRecord
+from processor.errors import ConfigError
+from processor.wire.json import encode
+
+_UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+class _Reader(Protocol):
+    def __call__(self, path: Path, *, since: float) -> Iterator[UsageRecord]: ...
+
+
+_SINKS: tuple[tuple[str, _Reader], ...] = (
+    (sqlite_usage.FILE_NAME, sqlite_usage.read_usage),
+    (jsonl_usage.FILE_NAME, jsonl_usage.read_usage),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to group by, from when on, and where it was recorded."""
+    parser.add_argument("--by", type=By, choices=list(By), default=By.MODEL, help="one line for each (default: model)")
+    parser.add_argument(
+        "--since",
+        metavar="WHEN",
+        type=since(time.time),
+        default=0.0,
+        help="an age such as 90m, 24h, 7d, or a date such as 2026-11-01 (default: all)",
+    )
+    add_state(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the sums.
+
+    Raises:
+        ConfigError: nothing was ever recorded there, or it cannot be read.
+    """
+    path, read = _newest(args.state)
+    report = summarize(read(path, since=args.since), args.by, day=_local_day)
+    if args.json:
+        print(encode(plain(report)).decode())
+    elif report.groups:
+        print(table(report))
+    else:
+        print("No request was recorded" + (f" since {_local_minute(args.since)}." if args.since else " yet."))
+    return 0
+
+
+def since(clock: Callable[[], float]) -> Callable[[str], float]:
+    """Read an age or a local date into epoch seconds."""
+
+    def parse(text: str) -> float:
+        if age := re.fullmatch(r"(\d+)([mhdw])", text):
+            return clock() - int(age[1]) * _UNITS[age[2]]
+        try:
+            return datetime.fromisoformat(text).timestamp()
+        except ValueError:
+            expected = "expected an age such as 24h or a date such as 2026-11-01"
+            raise argparse.ArgumentTypeError(f"{text!r} is no time: {expected}") from None
+
+    return parse
+
+
+def _newest(state: Path) -> tuple[Path, _Reader]:
+    """The file records were last written to; changing the configured sink leaves the old one there."""
+    found = [(path, read) for name, read in _SINKS if (path := state / name).exists()]
+    if not found:
+        raise ConfigError("no usage has been recorded there; is it the gateway's --state folder?", file=str(state))
+    return max(found, key=lambda sink: _written(sink[0]))
+
+
+def _written(path: Path) -> float:
+    """When a sink was last written to: SQLite writes to its log first."""
+    beside = path.with_name(path.name + "-wal")
+    return max(file.stat().st_mtime for file in (path, beside) if file.exists())
+
+
+def _local_day(when: float) -> str:
+    return time.strftime("%Y-%m-%d", time.localtime(when))
+
+
+def _local_minute(when: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))

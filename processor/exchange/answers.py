@@ -1,0 +1,154 @@
+"""How a vendor's answer is read until the client's is known: whole, streamed, or refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from processor.dialects.base import StreamTranslator, Translator
+from processor.dialects.vendor_errors import refusal
+from processor.domain import Usage, UsageSource
+from processor.errors import UpstreamProtocolError
+from processor.policy.estimate import estimate_tokens
+
+_WHOLE_LIMIT = 128 * 1024 * 1024
+"""Bytes of a whole answer: four images of the largest size in base64, with room."""
+_ERROR_LIMIT = 1024 * 1024
+"""Bytes of an error's body that are read; the rest says nothing new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """What an answer cost, as far as it is known."""
+
+    usage: Usage
+    source: UsageSource
+    model: str
+
+
+class Reader(Protocol):
+    """Reads one answer. `feed` and `close` return the client's bytes, and raise UpstreamError for a vendor's error."""
+
+    streams: bool
+    """Whether the client's bytes come piece by piece; if not, `close` returns them all."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether the client's answer may begin: from here on nothing is tried again."""
+        ...
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take the vendor's next bytes."""
+        ...
+
+    def close(self) -> bytes:
+        """The vendor's body has ended."""
+        ...
+
+    def tally(self, *, request_size: int, finished: bool) -> Tally:
+        """What it cost; `request_size` (bytes) is what the input is estimated from when the vendor gave no count."""
+        ...
+
+
+class WholeReader:
+    """A JSON answer: nothing is sent before all of it has been read."""
+
+    streams = False
+    ready = False
+
+    def __init__(self, translator: Translator) -> None:
+        self._translator = translator
+        self._body = bytearray()
+        self._usage: Usage | None = None
+        self._chars = 0
+        self._model = ""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Keep the bytes."""
+        self._body += chunk
+        if len(self._body) > _WHOLE_LIMIT:
+            raise UpstreamProtocolError(f"The vendor's answer is larger than {_WHOLE_LIMIT} bytes.")
+        return b""
+
+    def close(self) -> bytes:
+        """Translate the whole answer."""
+        answer = self._translator.response(bytes(self._body))
+        self._usage, self._model, self._chars = answer.usage, answer.model, answer.output_chars
+        return answer.body
+
+    def tally(self, *, request_size: int, finished: bool) -> Tally:
+        """The vendor's count, or an estimate."""
+        return _tally(self._usage, self._model, self._chars, request_size=request_size, finished=finished)
+
+
+class StreamReader:
+    """A stream of events, held until the first that a client can use."""
+
+    streams = True
+
+    def __init__(self, translator: StreamTranslator) -> None:
+        self._translator = translator
+        self._held = bytearray()
+
+    @property
+    def ready(self) -> bool:
+        """Whether content has been seen."""
+        return self._translator.content_seen
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Translate; what comes before the first content is kept back and goes with it."""
+        out = self._translator.feed(chunk)
+        if not self.ready:
+            self._held += out
+            return b""
+        return self._release(out)
+
+    def close(self) -> bytes:
+        """Translate what is left."""
+        return self._release(self._translator.close())
+
+    def tally(self, *, request_size: int, finished: bool) -> Tally:
+        """The vendor's count, or an estimate."""
+        stream = self._translator
+        return _tally(stream.usage, stream.model, stream.output_chars, request_size=request_size, finished=finished)
+
+    def _release(self, out: bytes) -> bytes:
+        if not self._held:
+            return out
+        held = bytes(self._held) + out
+        self._held.clear()
+        return held
+
+
+class RefusalReader:
+    """A vendor's error: read, then raised in OpenAI's terms."""
+
+    streams = False
+    ready = False
+
+    def __init__(self, status: int, vendor: str) -> None:
+        self._status = status
+        self._vendor = vendor
+        self._body = bytearray()
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Keep the bytes, up to a limit."""
+        if len(self._body) < _ERROR_LIMIT:
+            self._body += chunk
+        return b""
+
+    def close(self) -> bytes:
+        """Raise what the vendor said."""
+        raise refusal(self._status, bytes(self._body), vendor=self._vendor)
+
+    def tally(self, *, request_size: int, finished: bool) -> Tally:  # noqa: ARG002 - an error costs nothing
+        """Nothing."""
+        return Tally(usage=Usage(), source=UsageSource.NONE, model="")
+
+
+def _tally(usage: Usage | None, model: str, chars: int, *, request_size: int, finished: bool) -> Tally:
+    if usage is not None and finished:
+        return Tally(usage=usage, source=UsageSource.PROVIDER, model=model)
+    if usage is None:
+        usage = Usage(input_tokens=estimate_tokens(request_size), output_tokens=estimate_tokens(chars))
+    return Tally(usage=usage, source=UsageSource.ESTIMATED if finished else UsageSource.PARTIAL, model=model)

@@ -1,0 +1,209 @@
+"""The listener's side of an OpenAI-mode request: who asks, for which model, which targets may answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from processor import names
+from processor.config import KeyConfig
+from processor.domain import Operation, UsageSource
+from processor.endpoints import find
+from processor.errors import Forbidden, GatewayError, MalformedRequest, UnknownModel, UnsupportedOperation
+from processor.exchange.access import Keyring
+from processor.exchange.ledger import Ledger, Plan
+from processor.exchange.messages import (
+    Action,
+    Event,
+    Facts,
+    Proceed,
+    RequestBody,
+    RequestHeaders,
+    Respond,
+)
+from processor.policy.routing import first_target
+from processor.schema.error import error_body
+from processor.schema.models import model_body, models_body
+from processor.topology import Model, Topology, allowed
+from processor.wire.json import Fields, JSONError, decode_fields
+
+_JSON = (("content-type", "application/json"),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """What every exchange of a worker shares."""
+
+    topology: Topology
+    keyring: Keyring
+    ledger: Ledger
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    chance: Callable[[], float]
+    """Uniform in [0, 1)."""
+
+
+class DownstreamExchange:
+    """Headers first (a bad key is refused before the body is read), then the whole body, then a plan in the ledger."""
+
+    def __init__(self, request_id: str, gateway: Gateway) -> None:
+        self._request_id = request_id
+        self._gateway = gateway
+        self._arrived = gateway.clock()
+        self._spent = 0.0
+        self._key: KeyConfig | None = None
+        self._operation = Operation.OTHER
+        self.deadline: float | None = None
+        self.done = False
+
+    def expire(self) -> tuple[Action, ...]:
+        """Nothing waits here."""
+        return ()
+
+    async def receive(self, event: Event) -> tuple[Action, ...]:
+        """Answer the request's head, then its body."""
+        began = self._gateway.clock()
+        facts: dict[str, str | float] = {}
+        try:
+            match event:
+                case RequestHeaders():
+                    action = self._head(event, facts)
+                case RequestBody(body):
+                    action = self._body(body, facts, began)
+                case _:
+                    return ()
+        except GatewayError as error:
+            action = _refuse(error, facts)
+        self._spent += self._gateway.clock() - began
+        self.done = isinstance(action, Respond) or isinstance(event, RequestBody)
+        return (action,)
+
+    def close(self) -> None:
+        """Nothing to account for: what was decided stands in Envoy's metadata and in the ledger."""
+
+    def _head(self, event: RequestHeaders, facts: dict[str, str | float]) -> Action:
+        path = event.headers.get(":path", "").partition("?")[0]
+        endpoint = find(path)
+        if endpoint is None:
+            raise UnsupportedOperation("Nothing answers on this path.")
+        self._operation = endpoint.operation
+        facts["operation"] = endpoint.operation
+        self._key = self._gateway.keyring.authenticate(event.headers)
+        facts["key"] = self._key.name
+        if endpoint.operation is Operation.MODELS:
+            return self._models(path, facts)
+        if event.end_of_stream:
+            raise MalformedRequest("The request has no body; send a JSON object.")
+        return Proceed(facts=facts)
+
+    def _models(self, path: str, facts: dict[str, str | float]) -> Respond:
+        assert self._key is not None  # noqa: S101 - _head has just authenticated it
+        facts["usage_source"] = UsageSource.NONE
+        topology = self._gateway.topology
+        name = path.removeprefix("/v1").removeprefix("/models").removeprefix("/")
+        if not name:
+            listed = [model for model in topology.listed() if allowed(model, self._key.models)]
+            return Respond(200, models_body(listed), _JSON, facts)
+        if topology.resolve(name) is None or not allowed(name, self._key.models):
+            raise UnknownModel(f"There is no model `{name}` here.", param="model")
+        return Respond(200, model_body(name), _JSON, facts)
+
+    def _body(self, body: bytes, facts: dict[str, str | float], began: float) -> Action:
+        fields = _parse(body)
+        if not _is_list(fields.get("messages")):
+            raise MalformedRequest("`messages` must be a list.", param="messages")
+        name = _model_name(fields)
+        facts["request_model"] = name
+        model = self._model(name)
+        start = first_target(model.strategy, [target.weight for target in model.targets], self._gateway.chance())
+        targets = model.order(start)
+        stream = _flag(fields, "stream")
+        plan = Plan(
+            key=self._key.name if self._key else "",
+            model=model,
+            targets=targets,
+            fields=fields,
+            stream=stream,
+            include_usage=_include_usage(fields),
+            size=len(body),
+            arrived=self._arrived,
+            spent=self._spent + self._gateway.clock() - began,
+        )
+        self._gateway.ledger.put(self._request_id, plan)
+        return Proceed(set_headers=_route_headers(model, start, len(targets)), clear_route_cache=True, facts=facts)
+
+    def _model(self, name: str) -> Model:
+        model = self._gateway.topology.resolve(name)
+        if model is None:
+            raise UnknownModel(
+                f"There is no model `{name}` here. GET /v1/models lists what this key may use.", param="model"
+            )
+        if self._key and not allowed(name, self._key.models):
+            raise Forbidden(f"This key may not use the model `{name}`.", param="model")
+        if any(self._operation not in target.provider.vendor.operations for target in model.targets):
+            raise UnsupportedOperation(f"The model `{name}` does not offer {self._operation}.", param="model")
+        return model
+
+
+def _route_headers(model: Model, start: int, attempts: int) -> tuple[tuple[str, str], ...]:
+    headers = ((names.CLUSTER_HEADER, model.cluster(start)), (names.MAX_RETRIES_HEADER, str(attempts - 1)))
+    if model.timeout is None:
+        return headers
+    return (*headers, (names.TIMEOUT_HEADER, str(round(model.timeout * 1000))))
+
+
+def _refuse(error: GatewayError, facts: Facts) -> Respond:
+    headers = (*_JSON, ("www-authenticate", "Bearer")) if error.status == 401 else _JSON
+    return Respond(
+        error.status, error_body(error), headers, {**facts, "error": error.code, "usage_source": UsageSource.NONE}
+    )
+
+
+def _parse(body: bytes) -> Fields:
+    try:
+        return decode_fields(body)
+    except JSONError as error:
+        raise MalformedRequest(f"The body is not a JSON object: {error}.", code="invalid_json") from None
+
+
+def _model_name(fields: Fields) -> str:
+    name = _value(fields, "model")
+    if name is None:
+        raise MalformedRequest("The body names no model.", param="model", code="missing_model")
+    if not isinstance(name, str) or not name:
+        raise MalformedRequest("`model` must be a string that is not empty.", param="model")
+    return name
+
+
+def _is_list(raw: msgspec.Raw | None) -> bool:
+    """Whether a value looks like a JSON list; its content is the vendor's to judge."""
+    return raw is not None and bytes(memoryview(raw)[:1]) == b"["
+
+
+def _flag(fields: Fields, name: str) -> bool:
+    value = _value(fields, name)
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise MalformedRequest(f"`{name}` must be true or false.", param=name)
+
+
+def _include_usage(fields: Fields) -> bool:
+    options = _value(fields, "stream_options")
+    if options is None:
+        return False
+    if not isinstance(options, dict):
+        raise MalformedRequest("`stream_options` must be an object.", param="stream_options")
+    return options.get("include_usage") is True
+
+
+def _value(fields: Fields, name: str) -> Any:
+    raw = fields.get(name)
+    if raw is None:
+        return None
+    try:
+        return msgspec.json.decode(raw)
+    except JSONError as error:
+        raise MalformedRequest(f"`{name}` is not JSON: {error}.", param=name, code="invalid_json") from None

@@ -1,0 +1,60 @@
+"""The names the processor and Envoy's configuration agree on: filters, headers, metadata, clusters, routes."""
+
+from __future__ import annotations
+
+DOWNSTREAM_FILTER = "gateway.downstream"
+UPSTREAM_FILTER = "gateway.upstream"
+METER_FILTER = "gateway.meter"
+PASSTHROUGH_HEADERS_FILTER = "gateway.passthrough_headers"
+
+# gRPC initial metadata of every ext_proc stream.
+STREAM_FILTER = "x-filter"
+STREAM_REQUEST_ID = "x-rid"
+
+# Every header under this prefix is ours: removed from what a client sends before anything else looks at it.
+INTERNAL_PREFIX = "x-gateway-"
+REQUEST_ID_HEADER = "x-gateway-request-id"
+CLUSTER_HEADER = "x-gateway-cluster"
+MAX_RETRIES_HEADER = "x-envoy-max-retries"
+TIMEOUT_HEADER = "x-envoy-upstream-rq-timeout-ms"
+
+# Sent to clients in OpenAI mode.
+CLIENT_REQUEST_ID_HEADER = "x-request-id"
+TARGET_HEADER = "x-gateway-target"
+ATTEMPTS_HEADER = "x-gateway-attempts"
+SERVER_TIMING_HEADER = "server-timing"
+
+RECORD_NAMESPACE = "gateway"
+"""Dynamic metadata that becomes the usage record."""
+WIRE_NAMESPACE = "gateway.wire"
+"""Dynamic metadata that only the filters behind ours read."""
+CONTENT_LENGTH_KEY = "content_length"
+
+ATTEMPT_ATTRIBUTE = "upstream.request_attempt_count"
+PROVIDER_ATTRIBUTE = f"xds.upstream_host_metadata.filter_metadata['{RECORD_NAMESPACE}']['provider']"
+"""The provider of the host Envoy picked, from the endpoint's metadata."""
+
+LOCAL_DETAILS = "gateway"
+"""Response code details of an answer the processor made; Envoy's own local replies have others."""
+
+PROCESSOR_CLUSTER = "processor"
+
+
+def provider_cluster(provider: str, host: str = "") -> str:
+    """The cluster of a provider's connection pools; `host` when its paths fan out over several."""
+    return f"provider/{provider}/{host}" if host else f"provider/{provider}"
+
+
+def websocket_cluster(cluster: str) -> str:
+    """The same hosts over HTTP/1.1 only: vendors do not take WebSockets over HTTP/2."""
+    return f"{cluster}#websocket"
+
+
+def direct_cluster(provider: str) -> str:
+    """The composite cluster of requests that name a provider's own model, `provider/model`."""
+    return f"direct/{provider}"
+
+
+def model_cluster(model: str, start: int) -> str:
+    """The composite cluster that tries a model's targets in turn from number `start`."""
+    return f"model/{model}/{start}"

@@ -1,0 +1,60 @@
+"""What lies outside, as the code inside sees it: where usage records go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from processor.domain import UsageRecord
+
+REPLAY_LIMIT = 20_480
+"""Records a recorder may write ahead of its checkpoint, and so write again after it was killed: at 5,000 requests a
+second, four seconds of those whose tokens are awaited. A sink without an index remembers ids to match."""
+
+
+class SinkError(Exception):
+    """A sink could not take a batch now; the same batch may be written again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a growing file, to be found again after the file was renamed or replaced."""
+
+    inode: int = 0
+    offset: int = 0
+    """Bytes that are done with."""
+    head: int = 0
+    """CRC-32 of the file's first bytes, up to `offset` and 1,024: inode numbers are used again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """How far the two logs are recorded: every request that ended before is in the sink."""
+
+    access: Position = Position()
+    observed: Position = Position()
+
+
+class UsageSink(Protocol):
+    """Keeps usage records, each request's once, and the checkpoint they came with."""
+
+    def write(self, records: Sequence[UsageRecord], checkpoint: Checkpoint) -> None:
+        """Keep the records, then the checkpoint; a record whose request is already kept is left out.
+
+        Killed at any point, the sink holds either nothing of a record or all of it, and never the checkpoint
+        without the records. `records` may be empty. At most the `REPLAY_LIMIT` records behind the kept
+        checkpoint may come again.
+
+        Raises:
+            SinkError: not everything could be kept.
+        """
+        ...
+
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint of the last `write`; zeros when there was none."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files. Nothing is lost without it."""
+        ...

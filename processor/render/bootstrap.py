@@ -1,0 +1,85 @@
+"""Envoy's bootstrap: the user's `envoy.yaml` with what `gateway.yaml` says put in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from processor.errors import ConfigError
+
+_PACKAGED = Path(__file__).parent / "envoy.yaml"
+_CHECKOUT = Path(__file__).parents[2] / "envoy" / "envoy.yaml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What is put into the bootstrap."""
+
+    address: str
+    port: int
+    admin_port: int | None
+    """None keeps the file's."""
+    body_limit: int
+    """Bytes."""
+    folder: Path
+    """Where clusters.yaml and routes.yaml lie."""
+    access_log: Path
+
+
+def default_bootstrap() -> Path:
+    """The bootstrap that comes with the gateway."""
+    return _CHECKOUT if _CHECKOUT.exists() else _PACKAGED
+
+
+def bootstrap(template: Path, settings: Settings) -> dict[str, Any]:
+    """Read the template and put the settings in.
+
+    Raises:
+        ConfigError: the template cannot be read, is not YAML, or lacks the listener or files to fill in.
+    """
+    try:
+        document = yaml.safe_load(template.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read it: {error.strerror}", file=str(template)) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise ConfigError(str(problem), file=str(template), line=mark.line + 1 if mark else 0) from None
+    try:
+        _fill(document, settings)
+    except (KeyError, IndexError, TypeError):
+        raise ConfigError(
+            "expected a listener `gateway` with a socket address, an admin address, and cds_config and rds by file",
+            file=str(template),
+        ) from None
+    return document
+
+
+def _fill(document: dict[str, Any], settings: Settings) -> None:
+    listener = next(item for item in document["static_resources"]["listeners"] if item["name"] == "gateway")
+    listener["address"]["socket_address"] |= {"address": settings.address, "port_value": settings.port}
+    listener["per_connection_buffer_limit_bytes"] = settings.body_limit
+    if settings.admin_port is not None:
+        document["admin"]["address"]["socket_address"]["port_value"] = settings.admin_port
+    document["dynamic_resources"]["cds_config"]["path_config_source"]["path"] = str(settings.folder / "clusters.yaml")
+    for node in _walk(document):
+        if "rds" in node:
+            source = node["rds"]["config_source"]["path_config_source"]
+            source["path"] = str(settings.folder / "routes.yaml")
+        if str(node.get("@type", "")).endswith("file.v3.FileAccessLog") and node["path"] == "access.jsonl":
+            node["path"] = str(settings.access_log)
+
+
+def _walk(node: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping in a document, anchors' shared ones as often as they stand there."""
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from _walk(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _walk(item)
