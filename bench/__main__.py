@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import math
 import signal
 import sys
 import tempfile
@@ -35,7 +36,7 @@ class Started:
 
 
 def say(text: str) -> None:
-    """Progress, beside the tables."""
+    """Progress, on the standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -53,8 +54,9 @@ def main() -> int:
     # The `with` blocks have to run however this ends, or programs stay behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     absent: list[tuple[str, str]] = []
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder, ExitStack() as running:
-        vendor, started = _start(Path(folder), settings, running, absent, peers=not args.no_peers)
+    with ExitStack() as running:
+        folder = args.logs or Path(running.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        vendor, started = _start(folder, settings, running, absent, peers=not args.no_peers)
         results = _measure(vendor, started, settings)
         standings = [_standing(one) for one in started]
     print(render(settings, standings, results, absent))
@@ -68,10 +70,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="3 rounds of 0.5 s a run instead of 5 of 2 s")
     parser.add_argument("--no-peers", action="store_true", help="leave LiteLLM and Portkey out")
-    parser.add_argument("--requests", type=int, default=20_000, help="at most, a run (default 20000)")
+    parser.add_argument("--requests", type=int, default=50_000, help="at most, a run (default 50000)")
     parser.add_argument("--connections", type=int, default=16, help="under load (default 16)")
     parser.add_argument("--chunks", type=int, default=100, help="a stream (default 100)")
     parser.add_argument("--delay-ms", type=float, default=2.0, help="between paced chunks (default 2)")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep the systems' files there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run there too")
     return parser.parse_args()
 
@@ -81,7 +84,7 @@ def _start(
 ) -> tuple[Running, list[Started]]:
     """Start the vendor and every system that can be; those that cannot go to `absent` with the reason."""
     port = free_port()
-    (folder / "vendor").mkdir()
+    (folder / "vendor").mkdir(parents=True, exist_ok=True)
     command = vendor_command(port, chunks=settings.chunks, delay_ms=settings.delay_ms)
     vendor = start(command, port=port, ready="/", folder=folder / "vendor")
     stack.callback(vendor.stop)
@@ -105,7 +108,7 @@ def _start_system(system: System, folder: Path, vendor_port: int) -> Started:
         CACHE.mkdir(exist_ok=True)
         system.install(CACHE)
     own = folder / system.name.replace(" ", "-")
-    own.mkdir()
+    own.mkdir(exist_ok=True)
     site = Site(
         port=free_port(),
         vendor=f"http://127.0.0.1:{vendor_port}",
@@ -157,13 +160,18 @@ def _save(
         "settings": asdict(settings),
         "systems": [asdict(standing) for standing in standings],
         "runs": [
-            {"system": system, "use": use, "load": load, "round": number, **asdict(run)}
+            {"system": system, "use": use, "load": load, "round": number, **_finite(asdict(run))}
             for (system, use, load), runs in results.items()
             for number, run in enumerate(runs, 1)
         ],
         "absent": [{"system": name, "reason": reason} for name, reason in absent],
     }
     path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _finite(run: dict[str, object]) -> dict[str, object]:
+    """JSON has no NaN."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in run.items()}
 
 
 if __name__ == "__main__":

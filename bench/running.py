@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.procfs import Footprint, alive, footprint, tree
+from bench.procfs import Footprint, Process, alive, footprint, tree
 
 READY_PATIENCE = 120.0
 """Seconds from start to ready; LiteLLM needs ten to thirty."""
@@ -87,22 +88,34 @@ def start(command: Command, *, port: int, ready: str, folder: Path) -> Running:
     return Running(process=process, port=port, cold_start=time.monotonic() - began)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM to the program and its group; after some patience SIGKILL to whatever of its tree is left."""
+def stop(process: subprocess.Popen[bytes], patience: float = STOP_PATIENCE) -> None:
+    """Ask the program to end; after some patience kill whatever is left of its tree.
+
+    Only the program itself is asked: a supervisor would take the end of its children for a crash.
+    """
     members = tree(process.pid)
-    _signal_group(process, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_PATIENCE
-    while time.monotonic() < deadline and (process.poll() is None or any(map(alive, members))):
-        time.sleep(_POLL)
-    for member in members:
-        if alive(member):
-            os.kill(member.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     if process.poll() is None:
-        os.killpg(process.pid, number)
+        process.terminate()
+    for pid in _await_end(process, members, patience):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    process.wait()
+    # Killed orphans are gone once the system has reaped them.
+    _await_end(process, members, STOP_PATIENCE)
+
+
+def _await_end(process: subprocess.Popen[bytes], members: list[Process], patience: float) -> set[int]:
+    """Wait for the whole tree to end; return what has not."""
+    deadline = time.monotonic() + patience
+    while (left := _left(process, members)) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    return left
+
+
+def _left(process: subprocess.Popen[bytes], members: list[Process]) -> set[int]:
+    """What still runs: of the tree as it was, and of the session, which outlives its leader."""
+    process.poll()
+    return {member.pid for member in (*filter(alive, members), *tree(process.pid))}
 
 
 def _await(ready: Callable[[], bool], process: subprocess.Popen[bytes], began: float) -> None:

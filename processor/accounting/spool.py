@@ -225,9 +225,8 @@ class _File:
         return os.fstat(self._fd).st_size
 
     def was_truncated(self) -> bool:
-        """Whether what was read is no longer there, even if more has been written since."""
-        size = self.size()
-        return size < self.offset or (size > self.offset and os.pread(self._fd, len(self._head), 0) != self._head)
+        """Whether what was read is no longer there, even if as much has been written since."""
+        return self.size() < self.offset or os.pread(self._fd, len(self._head), 0) != self._head
 
     def read(self, limit: int) -> tuple[list[Line], bool]:
         """The next complete lines, and whether there may be more."""

@@ -17,9 +17,9 @@ FILE_NAME = "usage.jsonl"
 """In the state folder."""
 
 _REMEMBERED = 2 * REPLAY_LIMIT
-"""Ids known at a time: those of the file's last records. What may come again is among the `REPLAY_LIMIT` requests behind
-the kept checkpoint. When the first of them was written, the checkpoint was at most as many requests further back, and
-all that was written since lies between: twice the limit."""
+"""Ids known at a time: those of the file's last records. What may come again is among the `REPLAY_LIMIT` requests
+behind the kept checkpoint. When the first of them was written, the checkpoint was at most as many requests further
+back, and all that was written since lies between: twice the limit."""
 _BLOCK = 1024 * 1024
 
 
@@ -48,7 +48,10 @@ class JsonlUsageSink:
         """Append what is new, then keep the checkpoint."""
         try:
             written = self._written if self._written is not None else self._remember()
-            new = {record.request_id: record for record in records if record.request_id not in written}
+            new: dict[str, UsageRecord] = {}
+            for record in records:
+                if record.request_id not in written:
+                    new.setdefault(record.request_id, record)
             if new:
                 self._written = None  # until it is known what became of them
                 self._append(b"".join(encode(record) + b"\n" for record in new.values()))

@@ -51,10 +51,11 @@ _ENUMS = frozenset({"mode", "operation", "usage_source"})
 _SCHEMA = (
     f"CREATE TABLE usage ({', '.join(f'{name} {kind}' for name, kind in _COLUMNS.items())})",
     "CREATE INDEX usage_time ON usage (time)",
-    "CREATE TABLE checkpoint (log TEXT PRIMARY KEY, inode INTEGER NOT NULL, offset INTEGER NOT NULL, head INTEGER NOT NULL)",
+    "CREATE TABLE checkpoint (log TEXT NOT NULL PRIMARY KEY, inode INTEGER, offset INTEGER, head INTEGER)",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
-_INSERT = f"INSERT INTO usage VALUES ({', '.join('?' * len(_COLUMNS))}) ON CONFLICT (request_id) DO NOTHING"
+_VALUES = ", ".join("?" * len(_COLUMNS))
+_INSERT = f"INSERT INTO usage VALUES ({_VALUES}) ON CONFLICT (request_id) DO NOTHING"  # noqa: S608 - only question marks
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM usage WHERE time >= ?"  # noqa: S608 - names from the table above
 _CHECKPOINT = "INSERT OR REPLACE INTO checkpoint VALUES (?, ?, ?, ?)"
 

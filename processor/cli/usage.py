@@ -32,7 +32,8 @@ _SINKS: tuple[tuple[str, _Reader], ...] = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to group by, from when on, and where it was recorded."""
-    parser.add_argument("--by", type=By, choices=list(By), default=By.MODEL, help="one line for each (default: model)")
+    groups = [str(by) for by in By]
+    parser.add_argument("--by", choices=groups, default=str(By.MODEL), help="one line for each (default: model)")
     parser.add_argument(
         "--since",
         metavar="WHEN",
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: nothing was ever recorded there, or it cannot be read.
     """
     path, read = _newest(args.state)
-    report = summarize(read(path, since=args.since), args.by, day=_local_day)
+    report = summarize(read(path, since=args.since), By(args.by), day=_local_day)
     if args.json:
         print(encode(plain(report)).decode())
     elif report.groups:
@@ -69,7 +70,7 @@ def since(clock: Callable[[], float]) -> Callable[[str], float]:
             return clock() - int(age[1]) * _UNITS[age[2]]
         try:
             return datetime.fromisoformat(text).timestamp()
-        except ValueError:
+        except (ValueError, OverflowError):
             expected = "expected an age such as 24h or a date such as 2026-11-01"
             raise argparse.ArgumentTypeError(f"{text!r} is no time: {expected}") from None
 

@@ -6,11 +6,12 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 from tests.support.fake_vendor_http import BadRequestBytes, Framing, Received, RequestReader
 from tests.support.fake_vendor_journal import Disconnect, Journal
-from tests.support.fake_vendor_replies import CLOSE, RESET, Reply, Session, Step, end, framed, head, whole
-from tests.support.fake_vendor_websocket import SocketClosed, VendorSocket, accept_headers
+from tests.support.fake_vendor_replies import HANG, RESET, Reply, Session, Step, end, framed, head, whole
+from tests.support.fake_vendor_websocket import BadFrames, SocketClosed, VendorSocket, accept_headers
 
 _AT_ONCE = 64 * 1024
 """Bytes a socket takes without waiting; larger answers are sent by a task that waits until they are taken."""
@@ -19,7 +20,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class _Ended(Exception):
-    """The reply has ended the connection."""
+    """The connection must end here."""
 
 
 class Connection(asyncio.Protocol):
@@ -31,33 +32,37 @@ class Connection(asyncio.Protocol):
         self._journal = journal
         self._answer = answer
         self._open_connections = open_connections
-        self._reader = RequestReader(journal.connections + 1)
+        self._reader: RequestReader
         self._transport: asyncio.Transport
         self._task: asyncio.Task[None] | None = None
         self._request: Received | None = None
         """The one that is being answered by the task."""
         self._sent = 0
+        """Bytes of its body."""
+        self._ended_by_vendor = False
         self._socket: VendorSocket | None = None
         self._writable = asyncio.Event()
         self._writable.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self._journal.connections += 1
+        self._reader = RequestReader(self._journal.connections)
         self._open_connections.add(self)
         self._journal.changed()
 
     def data_received(self, data: bytes) -> None:
-        if self._socket:
-            self._socket.feed(data)
-            return
         try:
-            self._reader.feed(data)
+            if self._socket:
+                self._socket.feed(data)
+            else:
+                self._reader.feed(data)
+                self._advance()
         except BadRequestBytes as error:
             self._refuse(error)
-        else:
-            self._advance()
+        except BadFrames as error:
+            self._journal.failures.append(error)
+        self._journal.changed()
 
     def pause_writing(self) -> None:
         self._writable.clear()
@@ -69,20 +74,18 @@ class Connection(asyncio.Protocol):
         self._writable.set()
         self._open_connections.discard(self)
         left = self._request or self._reader.cut()
+        in_good_order = self._ended_by_vendor or (self._socket and self._socket.closed.is_set())
+        if left and not in_good_order:
+            self._journal.disconnects.append(Disconnect(request=left, sent=self._sent))
         if self._socket:
-            if self._socket.closed.is_set():
-                left = None
             self._socket.lost()
         elif self._task:
             self._task.cancel()
-        if left:
-            self._journal.disconnects.append(Disconnect(request=left, sent=self._sent))
         self._journal.changed()
 
     async def shut(self) -> None:
         """End it, and what is under way on it, without a note."""
-        self._request = None
-        self._reader.rest()
+        self._ended_by_vendor = True
         self._transport.abort()
         if self._task:
             self._task.cancel()
@@ -91,11 +94,7 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Answer the requests that are whole, one after the other."""
         while self._task is None and not self._transport.is_closing():
-            try:
-                request = self._reader.next()
-            except BadRequestBytes as error:
-                self._refuse(error)
-                return
+            request = self._reader.next()
             if request is None:
                 if self._reader.continue_wanted():
                     self._transport.write(_CONTINUE)
@@ -112,7 +111,7 @@ class Connection(asyncio.Protocol):
             if not keep_alive:
                 self._transport.close()
             return
-        self._request, self._sent = request, 0
+        self._request = request
         self._journal.open_streams += 1
         self._task = asyncio.get_running_loop().create_task(self._play(request, reply, keep_alive))
 
@@ -128,12 +127,13 @@ class Connection(asyncio.Protocol):
             keep_alive = False
         finally:
             self._task = self._request = None
+            self._sent = 0
             self._journal.open_streams -= 1
             self._journal.changed()
         if not keep_alive:
             self._transport.close()
         elif not self._socket:
-            self._advance()
+            self.data_received(b"")  # the next request may have come already
 
     async def _send(self, request: Received, reply: Reply, keep_alive: bool) -> None:
         await self._write(head(reply, keep_alive=keep_alive))
@@ -157,16 +157,13 @@ class Connection(asyncio.Protocol):
             await step.wait()
         elif isinstance(step, float | int):
             await asyncio.sleep(step)
-        elif step is CLOSE:
-            self._request = None
-            self._transport.close()
-            raise _Ended
-        elif step is RESET:
-            self._request = None
-            self._reset()
-            raise _Ended
-        else:
+        elif step is HANG:
             await asyncio.Event().wait()
+        else:
+            self._ended_by_vendor = True
+            if step is RESET:
+                self._reset()
+            raise _Ended
 
     def _reset(self) -> None:
         held: socket.socket = self._transport.get_extra_info("socket")
@@ -181,9 +178,7 @@ class Connection(asyncio.Protocol):
         self._socket = held = VendorSocket(request, self._transport)
         self._journal.sockets.append(held)
         self._transport.write(head(reply.with_headers(*accept), keep_alive=True))
-        if rest := self._reader.rest():
-            held.feed(rest)
-        self._journal.changed()
+        self.data_received(self._reader.rest())
         try:
             await session(held)
         except SocketClosed:
@@ -193,17 +188,13 @@ class Connection(asyncio.Protocol):
             held.close(1011)
         held.close()
         await held.closed.wait()
-        if held.broken:
-            self._journal.failures.append(held.broken)
 
     def _refuse(self, error: BadRequestBytes) -> None:
         """Say 400 and note that what came is not HTTP."""
         self._journal.failures.append(error)
-        self._request = None
-        self._reader.rest()
+        self._ended_by_vendor = True
         self._transport.write(head(Reply(status=400), keep_alive=False))
         self._transport.close()
-        self._journal.changed()
 
 
 def _keeps_alive(request: Received, reply: Reply) -> bool:

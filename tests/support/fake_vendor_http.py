@@ -1,4 +1,4 @@
-"""Reads HTTP/1.1 requests strictly, and keeps them as they came: case, order and duplicates of headers, framing, bytes."""
+"""Reads HTTP/1.1 requests strictly, and keeps them as they came: header case, order, duplicates, framing, bytes."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class RequestReader:
         return wanted
 
     def cut(self) -> Received | None:
-        """The request that was under way when the connection ended, as far as it came after its head."""
+        """The request that was under way when the connection ended: its head, and what came of the body."""
         if self._head is None:
             return None
         return self._received(self._head, self._chunks or _Chunks(bytes(self._buffer)), complete=False)

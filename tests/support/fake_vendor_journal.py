@@ -44,10 +44,9 @@ class Journal:
         """Note a whole request."""
         self.requests.append(request)
         self.count += 1
-        self.changed()
 
     def changed(self) -> None:
-        """Look whether somebody waits for what is now true; called after every change."""
+        """Look whether somebody waits for what is now true; connections call it after everything that happens."""
         if not self._waiting:
             return
         for condition, future in self._waiting:

@@ -84,13 +84,14 @@ def chat_stream(
     between: Sequence[Step] = (),
     headers: Iterable[tuple[str, str]] = (),
 ) -> Reply:
-    """A streamed answer; `between` are the steps after each event, such as a pause. Without `done` no `[DONE]` comes."""
+    """A streamed answer, ended by `[DONE]` if `done`; `between` are the steps after each event, such as a pause."""
     chunks = chat_chunks(
         texts, model=model, usage=usage, include_usage_chunk=include_usage_chunk, finish_reason=finish_reason
     )
+    ending: list[str | JSON] = ["[DONE]"] if done else []
     events: list[str | JSON | Step] = []
-    for event in [*chunks, *(["[DONE]"] if done else [])]:
-        events.extend((event, *between))
+    for event in [*chunks, *ending]:
+        events += [event, *between]
     return Reply.sse(events, headers=headers)
 
 

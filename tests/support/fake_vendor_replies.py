@@ -1,4 +1,4 @@
-"""What a fake vendor answers, as data: status, headers, and the steps by which a body goes out or something goes wrong."""
+"""What a fake vendor answers, as data: status, headers, and the steps by which a body goes out or goes wrong."""
 
 from __future__ import annotations
 
@@ -30,9 +30,11 @@ HANG, CLOSE, RESET = Fault
 Step = bytes | float | asyncio.Event | Fault
 """Bytes to send, seconds to wait, an event to wait for, or a fault to end with.
 
-Bytes that follow each other go out together; a pause of 0 between them makes two writes of it. A chunked
+Bytes that follow each other may go out together; a pause of 0 between them makes two writes of it. A chunked
 body has one chunk for each step of bytes.
 """
+
+_FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding"})
 
 Session = Callable[[VendorSocket], Awaitable[None]]
 """What a vendor does on a WebSocket; when it returns, the socket is closed with 1000."""
@@ -40,7 +42,8 @@ Session = Callable[[VendorSocket], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """One answer. The constructors below say the usual ones; headers go out as given, in order, before the framing's."""
+    """One answer; the constructors below make the usual ones. Headers go out as given, before the framing's,
+    which are left out where `headers` has its own, right or wrong."""
 
     status: int = 200
     headers: Headers = ()
@@ -190,7 +193,9 @@ def _pieces(steps: Iterable[Step]) -> Iterable[bytes]:
 
 
 def _framing_headers(reply: Reply, keep_alive: bool) -> Headers:
-    closing = () if keep_alive or reply.status == HTTPStatus.SWITCHING_PROTOCOLS else (("connection", "close"),)
+    if any(name.lower() in _FRAMING_HEADERS for name, _ in reply.headers):
+        return ()
+    closing = () if keep_alive else (("connection", "close"),)
     if reply.framing is Framing.CHUNKED:
         return (("transfer-encoding", "chunked"), *closing)
     if reply.framing is Framing.LENGTH and reply.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED):

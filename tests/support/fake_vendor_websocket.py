@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import AsyncIterator, Iterable
 from typing import cast
 
-from websockets.exceptions import ProtocolError
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
@@ -18,6 +17,10 @@ _ACCEPT_SUFFIX = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
 _MESSAGE_LIMIT = 64 * 1024 * 1024  # far above any audio a test sends
 
 Message = str | bytes
+
+
+class BadFrames(ValueError):
+    """What a client sent is not the WebSocket protocol: unmasked frames, text that is not UTF-8, and so on."""
 
 
 class SocketClosed(Exception):
@@ -36,11 +39,10 @@ class VendorSocket:
         """Every whole message as it came."""
         self.closed = asyncio.Event()
         """Set when nothing more comes from the client."""
-        self.broken: Exception | None = None
-        """How the client broke the protocol, if it did; the WebSocket was then closed with 1002 or 1007."""
         self._transport = transport
         self._protocol = Protocol(Side.SERVER, max_size=_MESSAGE_LIMIT)
         self._parts: list[Frame] = []
+        self._broken: UnicodeDecodeError | None = None
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue()
 
     @property
@@ -104,16 +106,28 @@ class VendorSocket:
             self._protocol.send_close(code, reason)
             self._flush()
 
+    def drop(self) -> None:
+        """End the connection without a close frame."""
+        self._end()
+        self._transport.abort()
+
     def feed(self, data: bytes) -> None:
-        """Take what came from the client; for the connection that holds this."""
+        """Take what came from the client; for the connection that holds this.
+
+        Raises:
+            BadFrames: the client broke the protocol; the WebSocket has been closed with a code that says so.
+        """
+        if self.closed.is_set():
+            return
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             self._take(cast("Frame", event))  # past the handshake there are no other events
-        if isinstance(self._protocol.parser_exc, ProtocolError):
-            self.broken = self._protocol.parser_exc
+        broken = self._broken or self._protocol.parser_exc
         self._flush()
-        if self.broken or self._protocol.close_rcvd:
+        if broken or self._protocol.close_rcvd:
             self._end()
+        if broken:
+            raise BadFrames(f"{self.request.target}: {broken}")
 
     def lost(self) -> None:
         """The connection has ended; for the connection that holds this."""
@@ -134,7 +148,7 @@ class VendorSocket:
         try:
             message = payload.decode() if is_text else payload
         except UnicodeDecodeError as error:
-            self.broken = error
+            self._broken = error
             self._protocol.fail(CloseCode.INVALID_DATA)
             return
         self.messages.append(message)

@@ -38,7 +38,9 @@ def build(folder: Path) -> list[Document]:
         made = _config_map(folder, generator)
         built = [document for document in built if identity(document) != identity(made)]
         built.append(made)
-    for patch in (document for item in kustomization.get("patches", ()) for document in documents(folder / item["path"])):
+    for patch in (
+        document for item in kustomization.get("patches", ()) for document in documents(folder / item["path"])
+    ):
         target = next(document for document in built if identity(document) == identity(patch))
         built[built.index(target)] = _merged(target, patch)
     return built

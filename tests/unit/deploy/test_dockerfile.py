@@ -48,7 +48,7 @@ def test_hadolint_finds_nothing_to_say() -> None:
 @pytest.mark.parametrize("source", copied_sources())
 def test_what_is_copied_is_there_and_not_ignored(source: str) -> None:
     assert (ROOT / source).exists()
-    assert included(source.split("/")[0])
+    assert included(Path(source).parts[0])
 
 
 def test_everything_the_wheel_is_built_from_is_copied() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import kubernetes_validate
+import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from tests.unit.deploy.manifests import (
@@ -114,12 +114,7 @@ def test_only_the_gateways_containers_see_its_state(folder: Path) -> None:
 def test_the_pair_is_reached_on_loopback_and_knocked_on_from_inside(folder: Path) -> None:
     environ = {item["name"]: item.get("value") for item in containers(folder)["application"]["env"]}
     assert environ["OPENAI_BASE_URL"] == "http://127.0.0.1:8080/v1"
-    probes = [
-        probe
-        for name in SIDECARS
-        for kind, probe in containers(folder)[name].items()
-        if kind.endswith("Probe")
-    ]
+    probes = [probe for name in SIDECARS for kind, probe in containers(folder)[name].items() if kind.endswith("Probe")]
     assert len(probes) == 4
     assert all(set(probe) & {"exec", "httpGet", "tcpSocket", "grpc"} == {"exec"} for probe in probes)
 
@@ -128,9 +123,7 @@ def test_the_examples_secrets_are_those_the_pod_asks_for() -> None:
     secrets = {name for kind, name in map(identity, build(EXAMPLE)) if kind == "Secret"}
     found = containers(EXAMPLE)
     asked = {source["secretRef"]["name"] for source in found["processor"]["envFrom"]}
-    asked |= {
-        item["valueFrom"]["secretKeyRef"]["name"] for item in found["application"]["env"] if "valueFrom" in item
-    }
+    asked |= {item["valueFrom"]["secretKeyRef"]["name"] for item in found["application"]["env"] if "valueFrom" in item}
     assert asked == secrets
 
 

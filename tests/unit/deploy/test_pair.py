@@ -54,7 +54,7 @@ def test_envoy_is_started_as_the_gateway_itself_starts_it() -> None:
     _, *arguments = envoy.command(State(Path(STATE)))
     service, container = compose()["services"]["envoy"], containers(BASE)["envoy"]
     assert (service["entrypoint"], service["command"]) == (["envoy"], arguments)
-    assert (container["command"], container["args"]) == (["envoy"], arguments)
+    assert (container["command"], container["args"]) == (["envoy"], [*arguments, "--concurrency", "2"])
 
 
 def processor_arguments() -> list[list[str]]:

@@ -1,0 +1,16 @@
+"""Tokens from text, for answers whose vendor gave no count. Rough on purpose, and always marked as an estimate."""
+
+from __future__ import annotations
+
+_UNITS_PER_TOKEN = 4
+"""Bytes of UTF-8 a token: about four letters of Latin script, and one and a third Chinese characters of three bytes."""
+
+
+def estimate_tokens(size: int) -> int:
+    """Tokens in `size` bytes of UTF-8, rounded up."""
+    return -(-size // _UNITS_PER_TOKEN)
+
+
+def estimate_text(text: str) -> int:
+    """Tokens in a text, at least one if there is any."""
+    return estimate_tokens(len(text.encode()))

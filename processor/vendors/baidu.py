@@ -1,0 +1,29 @@
+"""Baidu Qianfan v2."""
+
+from __future__ import annotations
+
+from processor.dialects.openai_chat import OpenAIChat
+from processor.dialects.openai_chat_edits import DEVELOPER_TO_SYSTEM, Drop, Effort
+from processor.dialects.openai_chat_repairs import FinishReasons
+from processor.domain import Operation
+from processor.vendors._parameters import ENABLE_THINKING, OPENAI_ONLY
+from processor.vendors._vendor import Vendor
+
+VENDOR = Vendor(
+    name="baidu",
+    origin="https://qianfan.baidubce.com",
+    env=("QIANFAN_API_KEY",),
+    models=("ernie-4.5-turbo-128k", "ernie-x1.1-preview"),
+    hosts={
+        "/realtime_asr": "https://vop.baidu.com",
+        "/rpc/2.0": "https://aip.baidubce.com",
+        "/ws/2.0": "https://aip.baidubce.com",
+    },
+    operations={
+        Operation.CHAT: OpenAIChat(
+            path="/v2/chat/completions",
+            edits=(DEVELOPER_TO_SYSTEM, Drop(OPENAI_ONLY - {"metadata"}), Effort(ENABLE_THINKING)),
+            repairs=(FinishReasons({"normal": "stop"}),),
+        ),
+    },
+)

@@ -1,0 +1,29 @@
+"""Tencent Hunyuan. One system message, and it comes first, or the answer is a 400."""
+
+from __future__ import annotations
+
+from processor.dialects.openai_chat import OpenAIChat
+from processor.dialects.openai_chat_edits import SYSTEM_FIRST, Drop
+from processor.dialects.openai_chat_repairs import FinishReasons
+from processor.domain import Operation
+from processor.vendors._parameters import OPENAI_ONLY, PENALTIES
+from processor.vendors._vendor import Vendor
+
+VENDOR = Vendor(
+    name="tencent",
+    origin="https://api.hunyuan.cloud.tencent.com",
+    env=("HUNYUAN_API_KEY",),
+    models=("hunyuan-turbos-latest", "hunyuan-t1-latest"),
+    hosts={
+        "/asr/v2": "https://asr.cloud.tencent.com",
+        "/asr/v3": "https://asr.cloud-rtc.com",
+        "/stream_wsv2": "https://tts.cloud.tencent.com",
+    },
+    operations={
+        Operation.CHAT: OpenAIChat(
+            path="/v1/chat/completions",
+            edits=(SYSTEM_FIRST, Drop(OPENAI_ONLY | PENALTIES)),
+            repairs=(FinishReasons({"sensitive": "content_filter"}),),
+        ),
+    },
+)
