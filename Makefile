@@ -15,13 +15,13 @@ install: $(INSTALLED) ## make .venv and install the gateway in it
 $(VENV)/.runs: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing the gateway into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[envoy]'
 	@touch $@
 
 $(INSTALLED): $(VENV)/.runs pyproject.toml
 	@echo "Installing what the tests need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[envoy]' --group dev
 	@touch $@
 
 run: $(VENV)/.runs ## start the gateway (ARGS="--config gateway.yaml --port 8081")

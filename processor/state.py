@@ -40,9 +40,9 @@ class State:
         return self.folder / "envoy.log"
 
     @property
-    def admin_address(self) -> Path:
-        """Where Envoy writes the address its admin interface listens on."""
-        return self.folder / "admin.address"
+    def admin_socket(self) -> Path:
+        """Envoy's admin interface, unless it has a port."""
+        return self.sockets / "admin.sock"
 
     @property
     def sockets(self) -> Path:

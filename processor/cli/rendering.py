@@ -14,14 +14,14 @@ def write_envoy_files(
     *,
     template: Path | None = None,
     port: int | None = None,
-    admin_port: int | None = None,
 ) -> None:
     """Render into `folder`. Raises ConfigError for an unusable template."""
     listen = setup.config.listen
     settings = Settings(
         address=listen.address,
         port=listen.port if port is None else port,
-        admin_port=setup.config.admin.port if admin_port is None else admin_port,
+        admin_port=setup.config.admin.port,
+        admin_socket=setup.state.admin_socket,
         body_limit=setup.config.body_limit,
         folder=folder,
         access_log=setup.state.access_log,

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from processor.accounting.recorder import Recorder
+from processor.adapters import jsonl_usage, sqlite_usage
 from processor.app import Setup
+from processor.ports import UsageSink
 from processor.supervise.child import Child
+from processor.supervise.envoy import Admin
+
+_SINKS: Mapping[str, tuple[str, Callable[[Path], UsageSink]]] = {
+    "sqlite": (sqlite_usage.FILE_NAME, sqlite_usage.SqliteUsageSink),
+    "jsonl": (jsonl_usage.FILE_NAME, jsonl_usage.JsonlUsageSink),
+}
 
 
 def workers(setup: Setup, config: Path | None) -> list[Child]:
@@ -34,6 +42,19 @@ def demo_vendor(setup: Setup) -> list[Child]:
     return [Child(name="demo vendor", command=command, environ=dict(os.environ))]
 
 
-def recorder(setup: Setup, reopen: Callable[[], None]) -> Recorder:
-    """Reads what Envoy and the workers wrote, and writes usage records; `reopen` has Envoy reopen its log."""
-    raise NotImplementedError
+def admin_of(setup: Setup) -> Admin:
+    """Envoy's admin interface."""
+    return Admin(socket=setup.state.admin_socket, port=setup.config.admin.port)
+
+
+def recorder(setup: Setup, admin: Admin) -> Recorder:
+    """Reads what Envoy and the workers wrote, and writes usage records."""
+    usage = setup.config.usage
+    file_name, open_sink = _SINKS[usage.sink]
+    path = Path(usage.path) if usage.path else setup.state.folder / file_name
+    return Recorder(
+        setup.state.access_log,
+        setup.state.observed,
+        open_sink(path),
+        reopen=lambda: admin.post_now("/reopen_logs"),
+    )

@@ -10,8 +10,7 @@ from pathlib import Path
 from processor import app
 from processor.cli.arguments import add_config, add_state, state_of
 from processor.cli.rendering import write_envoy_files
-from processor.cli.running import demo_vendor, recorder, workers
-from processor.supervise.envoy import Admin
+from processor.cli.running import admin_of, demo_vendor, recorder, workers
 from processor.supervise.supervisor import Supervisor
 
 
@@ -30,10 +29,9 @@ def run(args: argparse.Namespace) -> int:
     state = state_of(args)
     setup = app.load(args.config, state)
     write_envoy_files(setup, state.envoy, template=args.envoy)
-    admin = Admin(state.admin_address)
     supervisor = Supervisor(
         children=[*demo_vendor(setup), *workers(setup, args.config)],
-        recorder=recorder(setup, lambda: admin.post_now("/reopen_logs")),
+        recorder=recorder(setup, admin_of(setup)),
         drain=setup.config.drain,
     )
     asyncio.run(supervisor.run(lambda: logging.getLogger(__name__).info("Envoy's files are in %s", state.envoy)))

@@ -15,7 +15,7 @@ from pathlib import Path
 from processor import app
 from processor.cli.arguments import add_config, add_state, state_of
 from processor.cli.rendering import write_envoy_files
-from processor.cli.running import demo_vendor, recorder, workers
+from processor.cli.running import admin_of, demo_vendor, recorder, workers
 from processor.endpoints import HEALTH_PATH
 from processor.errors import ConfigError
 from processor.state import State
@@ -25,7 +25,6 @@ from processor.supervise.supervisor import Supervisor
 
 _READY_WITHIN = 30.0
 _POLL = 0.03
-_ANY_PORT = 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +44,10 @@ def run(args: argparse.Namespace) -> int:
     setup = app.load(args.config, state)
     address = (setup.config.listen.address, args.port or setup.config.listen.port)
     _require_free(*address)
-    admin = envoy.Admin(state.admin_address)
-    state.admin_address.unlink(missing_ok=True)
+    admin = admin_of(setup)
     supervisor = Supervisor(
         children=[*demo_vendor(setup), *workers(setup, args.config), _envoy(setup, address[1], args.envoy)],
-        recorder=recorder(setup, lambda: admin.post_now("/reopen_logs")),
+        recorder=recorder(setup, admin),
         drain=setup.config.drain,
         admin=admin,
     )
@@ -136,15 +134,12 @@ Ctrl-C ends it."""
 
 def _envoy(setup: app.Setup, port: int, template: Path | None) -> Child:
     """Envoy, whose files are rendered while the workers start."""
-    admin_port = setup.config.admin.port or _ANY_PORT
     return Child(
         name="Envoy",
         command=tied_to_parent(envoy.command(setup.state)),
         environ=dict(os.environ),
         output=setup.state.envoy_log,
-        prepare=lambda: write_envoy_files(
-            setup, setup.state.envoy, template=template, port=port, admin_port=admin_port
-        ),
+        prepare=lambda: write_envoy_files(setup, setup.state.envoy, template=template, port=port),
     )
 
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from processor.config.source import Place, Source
@@ -36,7 +36,7 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         return self._values.get(name) is not None
 
-    def fail(self, name: str, message: str) -> None:
+    def fail(self, name: str, message: str) -> NoReturn:
         """Raise the ConfigError for a mistake at a name."""
         self.source.fail((*self.place, name), message)
 
@@ -84,7 +84,6 @@ class Fields:
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if match is None or not float(match[1]):
             self.fail(name, f"expected a time such as 8s, 500ms or 2m, got {_named(value)}")
-            raise AssertionError
         return float(match[1]) * _SECONDS[match[2]]
 
     def size(self, name: str, default: int) -> int:
@@ -95,7 +94,6 @@ class Fields:
         match = _SIZE.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
         if match is None or not int(match[1]):
             self.fail(name, f"expected a size such as 32MiB, got {_named(value)}")
-            raise AssertionError
         return int(match[1]) * _BYTES[match[2]]
 
     def choice(self, name: str, default: str, options: tuple[str, ...]) -> str:

@@ -31,6 +31,8 @@ _RESERVED = frozenset(
 )
 """Names that paths of the gateway's own begin with."""
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+DEMO = "demo"
+"""The built-in demo vendor's name as a provider."""
 _STRATEGIES = ("weighted", "failover")
 _LATER = ("least_busy", "latency")
 _MOST_TARGETS = 100
@@ -45,20 +47,20 @@ def load(path: Path, *, known: Sequence[KnownProvider], environ: Mapping[str, st
     environ = os.environ if environ is None else environ
     source = read(path, environ)
     top = Fields(source, (), _SECTIONS)
-    names = {alias: provider.name for provider in known for alias in (provider.name, *provider.aliases)}
-    providers = _providers(source, names)
-    models = _models(source, names, providers, known, environ)
+    demo = top.boolean("demo", default=False)
+    providers = _Providers(source, known, environ, demo=demo)
+    models = _models(source, providers)
     return Config(
         file=str(path),
         listen=_listen(source),
         admin=_admin(source),
         workers=top.integer("workers", 1, least=1, most=64),
         body_limit=top.size("body_limit", 32 * MIB),
-        providers=providers,
+        providers=providers.configured,
         models=models,
         keys=_keys(source),
         usage=_usage(source),
-        demo=top.boolean("demo", default=False),
+        demo=demo,
         drain=top.duration("drain") or 30.0,
     )
 
@@ -87,15 +89,45 @@ def _usage(source: Source) -> UsageConfig:
     return UsageConfig(sink=fields.choice("sink", "sqlite", ("sqlite", "jsonl")), path=fields.string("path"))
 
 
-def _providers(source: Source, names: Mapping[str, str]) -> dict[str, ProviderConfig]:
-    found: dict[str, ProviderConfig] = {}
-    for written in entries(source, "providers"):
+class _Providers:
+    """The providers of a file, and those a target may name besides."""
+
+    def __init__(
+        self, source: Source, known: Sequence[KnownProvider], environ: Mapping[str, str], *, demo: bool
+    ) -> None:
+        self._source = source
+        self._known = {provider.name: provider for provider in known}
+        self._names = {alias: provider.name for provider in known for alias in (provider.name, *provider.aliases)}
+        self._environ = environ
+        self._demo = demo
+        self.configured: dict[str, ProviderConfig] = {}
+        for written in entries(source, "providers"):
+            self._configure(written)
+
+    def name(self, written: str) -> str:
+        """A provider's own name for any spelling of it."""
+        return self._names.get(written, written)
+
+    def require(self, name: str, place: Place) -> None:
+        """Insist that a target's provider is configured, or known and switched on by its environment variable."""
+        if name in self.configured or (name == DEMO and self._demo):
+            return
+        provider = self._known.get(name)
+        if provider is None:
+            message = f"there is no provider `{name}`: it is neither under `providers` nor a known one"
+            self._source.fail(place, message)
+        found = from_environment(provider, self._environ)
+        if found is None:
+            variables = " or ".join(provider.env) or "its key"
+            self._source.fail(place, f"`{name}` has no key: set {variables}, or add it under `providers`")
+        self.configured[name] = found
+
+    def _configure(self, written: str) -> None:
         place = ("providers", written)
-        name = names.get(written, written)
-        if name in found:
-            source.fail(place, f"is another name for `{name}`, which stands here already")
-        found[name] = _provider(source, place, name, is_known=written in names)
-    return found
+        name = self.name(written)
+        if name in self.configured:
+            self._source.fail(place, f"is another name for `{name}`, which stands here already")
+        self.configured[name] = _provider(self._source, place, name, is_known=written in self._names)
 
 
 def _provider(source: Source, place: Place, name: str, *, is_known: bool) -> ProviderConfig:
@@ -122,44 +154,36 @@ def _provider(source: Source, place: Place, name: str, *, is_known: bool) -> Pro
     return provider
 
 
-def _models(
-    source: Source,
-    names: Mapping[str, str],
-    providers: dict[str, ProviderConfig],
-    known: Sequence[KnownProvider],
-    environ: Mapping[str, str],
-) -> dict[str, ModelConfig]:
-    models = {}
-    for name in entries(source, "models"):
-        place = ("models", name)
-        fields = Fields(source, place, ("strategy", "targets", "retry"))
-        if (strategy := fields.string("strategy")) in _LATER:
-            fields.fail("strategy", f"`{strategy}` is not there yet; there are {' and '.join(_STRATEGIES)}")
-        targets = tuple(_target(source, here, names) for here in items(source, (*place, "targets")))
-        if not targets:
-            source.fail(place, "a model needs at least one target")
-        if len(targets) > _MOST_TARGETS:
-            source.fail(place, f"a model takes at most {_MOST_TARGETS} targets")
-        if not any(target.weight for target in targets):
-            source.fail((*place, "targets"), "every weight is 0; one at least must not be")
-        for number, target in enumerate(targets):
-            _require_provider(
-                source, (*place, "targets", number, "provider"), target.provider, providers, known, environ
-            )
-        models[name] = ModelConfig(
-            name=name,
-            strategy=fields.choice("strategy", "failover", _STRATEGIES),
-            targets=targets,
-            retry=_retry(source, (*place, "retry")),
-        )
-    return models
+def _models(source: Source, providers: _Providers) -> dict[str, ModelConfig]:
+    return {name: _model(source, name, providers) for name in entries(source, "models")}
 
 
-def _target(source: Source, place: Place, names: Mapping[str, str]) -> TargetConfig:
+def _model(source: Source, name: str, providers: _Providers) -> ModelConfig:
+    place = ("models", name)
+    fields = Fields(source, place, ("strategy", "targets", "retry"))
+    if (strategy := fields.string("strategy")) in _LATER:
+        fields.fail("strategy", f"`{strategy}` is not there yet; there are {' and '.join(_STRATEGIES)}")
+    targets = tuple(_target(source, here, providers) for here in items(source, (*place, "targets")))
+    if not targets:
+        source.fail(place, "a model needs at least one target")
+    if len(targets) > _MOST_TARGETS:
+        source.fail(place, f"a model takes at most {_MOST_TARGETS} targets")
+    if not any(target.weight for target in targets):
+        source.fail((*place, "targets"), "every weight is 0; one at least must not be")
+    return ModelConfig(
+        name=name,
+        strategy=fields.choice("strategy", "failover", _STRATEGIES),
+        targets=targets,
+        retry=_retry(source, (*place, "retry")),
+    )
+
+
+def _target(source: Source, place: Place, providers: _Providers) -> TargetConfig:
     fields = Fields(source, place, ("provider", "model", "weight"))
-    provider = fields.required("provider")
+    provider = providers.name(fields.required("provider"))
+    providers.require(provider, (*place, "provider"))
     return TargetConfig(
-        provider=names.get(provider, provider),
+        provider=provider,
         model=fields.required("model"),
         weight=fields.integer("weight", 1, least=0, most=1_000_000),
     )
@@ -169,27 +193,6 @@ def _retry(source: Source, place: Place) -> RetryConfig:
     fields = Fields(source, place, ("attempts", "ttft", "timeout"))
     attempts = fields.integer("attempts", RetryConfig().attempts, least=1, most=_MOST_TARGETS)
     return RetryConfig(attempts=attempts, ttft=fields.duration("ttft"), timeout=fields.duration("timeout"))
-
-
-def _require_provider(
-    source: Source,
-    place: Place,
-    name: str,
-    providers: dict[str, ProviderConfig],
-    known: Sequence[KnownProvider],
-    environ: Mapping[str, str],
-) -> None:
-    """A target's provider is configured, or known and switched on by its environment variable."""
-    if name in providers:
-        return
-    provider = next((provider for provider in known if provider.name == name), None)
-    if provider is None:
-        source.fail(place, f"there is no provider `{name}`: it is neither under `providers` nor a known one")
-    found = from_environment(provider, environ)
-    if found is None:
-        variables = " or ".join(provider.env) or "its key"
-        source.fail(place, f"`{name}` has no key: set {variables}, or add it under `providers`")
-    providers[name] = found
 
 
 def _keys(source: Source) -> tuple[KeyConfig, ...]:

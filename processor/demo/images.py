@@ -21,7 +21,13 @@ MODEL = "demo-image"
 _SIDE = 256
 _SMALLEST, _LARGEST = 32, 2048
 
-_LETTERS = ("##. ### #.# ###", "#.# #.. ### #.#", "#.# ##. ### #.#", "#.# #.. #.# #.#", "##. ### #.# ###")
+_LETTERS = (
+    "##. ### #...# ###",
+    "#.# #.. ##.## #.#",
+    "#.# ##. #.#.# #.#",
+    "#.# #.. #...# #.#",
+    "##. ### #...# ###",
+)
 """The word DEMO, a row of its pixels a line."""
 _CELLS = len(_LETTERS[0]) + 2
 """The picture is a square of this many cells a side: the word with a margin, the pattern above it."""

@@ -17,6 +17,7 @@ from aiohttp import ClientConnectionResetError, web
 from processor.demo import chat, embeddings, images
 from processor.demo.chat_request import ChatRequest
 from processor.errors import ClientError, GatewayError, MalformedRequest
+from processor.schema.error import error_body
 from processor.wire.json import JSON, encode
 
 DELAY = 0.015
@@ -124,7 +125,7 @@ def read(body: bytes, form: type[_Request]) -> _Request:
         return msgspec.json.decode(body, type=form)
     except msgspec.ValidationError as error:
         found = _JSON_PATH.search(str(error))
-        raise MalformedRequest(f"{error}.", param=found[1] if found else None) from None
+        raise MalformedRequest(f"{error}.", param=(found[1] or None) if found else None) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedRequest(f"The body is not JSON: {error}.") from None
 
@@ -146,9 +147,8 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def _refusal(error: GatewayError) -> web.Response:
-    told = {"message": error.message, "type": error.type, "param": error.param or None, "code": error.code}
-    return _json({"error": told}, status=error.status)
+    return web.Response(body=error_body(error), status=error.status, content_type="application/json")
 
 
-def _json(value: JSON, status: int = 200) -> web.Response:
-    return web.Response(body=encode(value), status=status, content_type="application/json")
+def _json(value: JSON) -> web.Response:
+    return web.Response(body=encode(value), content_type="application/json")

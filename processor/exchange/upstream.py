@@ -160,7 +160,10 @@ class UpstreamExchange:
     def _response(self, event: ResponseHeaders) -> tuple[Action, ...]:
         self._headers = event.headers
         self._reader = self._reader_for(event.headers)
-        self._decoder = decoder_for(event.headers.get("content-encoding", ""))
+        try:
+            self._decoder = decoder_for(event.headers.get("content-encoding", ""))
+        except WireError as error:
+            return self._fail(UpstreamProtocolError(f"The vendor's answer cannot be read: {error}."))
         if self._plan and self._plan.model.ttft is not None:
             self.deadline = self._ttft_limit
         return self._body(b"", end_of_stream=True) if event.end_of_stream else ()
@@ -235,7 +238,7 @@ class UpstreamExchange:
         return Begin(headers, _removed(self._headers, headers, _TO_CLIENT), facts)
 
     def _fail(self, error: UpstreamError, *, ended: bool = False) -> tuple[Action, ...]:
-        """Answer with the vendor's error: in the held headers, where Envoy may try the next target, or in the stream."""
+        """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
         assert self._plan is not None  # noqa: S101 - the request came first
         self._skipping = True
         self._ended = True

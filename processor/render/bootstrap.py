@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from processor.errors import ConfigError
+from processor.render.plain import Plain
 
 _PACKAGED = Path(__file__).parent / "envoy.yaml"
 _CHECKOUT = Path(__file__).parents[2] / "envoy" / "envoy.yaml"
@@ -22,7 +23,8 @@ class Settings:
     address: str
     port: int
     admin_port: int | None
-    """None keeps the file's."""
+    """On loopback; None for the socket."""
+    admin_socket: Path
     body_limit: int
     """Bytes."""
     folder: Path
@@ -35,14 +37,14 @@ def default_bootstrap() -> Path:
     return _CHECKOUT if _CHECKOUT.exists() else _PACKAGED
 
 
-def bootstrap(template: Path, settings: Settings) -> dict[str, Any]:
+def bootstrap(template: Path, settings: Settings) -> Plain:
     """Read the template and put the settings in.
 
     Raises:
         ConfigError: the template cannot be read, is not YAML, or lacks the listener or files to fill in.
     """
     try:
-        document = yaml.safe_load(template.read_text("utf-8"))
+        document: Plain = yaml.safe_load(template.read_text("utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read it: {error.strerror}", file=str(template)) from None
     except yaml.YAMLError as error:
@@ -53,18 +55,17 @@ def bootstrap(template: Path, settings: Settings) -> dict[str, Any]:
         _fill(document, settings)
     except (KeyError, IndexError, TypeError):
         raise ConfigError(
-            "expected a listener `gateway` with a socket address, an admin address, and cds_config and rds by file",
+            "expected a listener `gateway` with a socket address, an admin section, and cds_config and rds by file",
             file=str(template),
         ) from None
     return document
 
 
-def _fill(document: dict[str, Any], settings: Settings) -> None:
+def _fill(document: Plain, settings: Settings) -> None:
     listener = next(item for item in document["static_resources"]["listeners"] if item["name"] == "gateway")
     listener["address"]["socket_address"] |= {"address": settings.address, "port_value": settings.port}
     listener["per_connection_buffer_limit_bytes"] = settings.body_limit
-    if settings.admin_port is not None:
-        document["admin"]["address"]["socket_address"]["port_value"] = settings.admin_port
+    document["admin"]["address"] = _admin_address(settings)
     document["dynamic_resources"]["cds_config"]["path_config_source"]["path"] = str(settings.folder / "clusters.yaml")
     for node in _walk(document):
         if "rds" in node:
@@ -72,6 +73,12 @@ def _fill(document: dict[str, Any], settings: Settings) -> None:
             source["path"] = str(settings.folder / "routes.yaml")
         if str(node.get("@type", "")).endswith("file.v3.FileAccessLog") and node["path"] == "access.jsonl":
             node["path"] = str(settings.access_log)
+
+
+def _admin_address(settings: Settings) -> Plain:
+    if settings.admin_port is None:
+        return {"pipe": {"path": str(settings.admin_socket), "mode": 0o600}}
+    return {"socket_address": {"address": "127.0.0.1", "port_value": settings.admin_port}}
 
 
 def _walk(node: Any) -> Iterator[dict[str, Any]]:

@@ -21,6 +21,8 @@ _LONGEST_WAIT = 5.0
 _STEADY = 10.0
 """Seconds after which a process counts as having started well, and its next restart is quick again."""
 _PR_SET_PDEATHSIG = 1
+_PARENT = "GATEWAY_PARENT"
+"""The environment variable that tells a child its parent's process id."""
 
 _EXEC = (
     "import ctypes,os,signal,sys;"
@@ -34,8 +36,8 @@ def end_with_parent() -> None:
     """Have the kernel end this process when its parent is gone, however the parent went."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() == 1:
-            sys.exit(0)
+        if str(os.getppid()) != os.environ.get(_PARENT, str(os.getppid())):
+            sys.exit(0)  # it went before the kernel knew
 
 
 def tied_to_parent(command: Sequence[str]) -> tuple[str, ...]:
@@ -99,7 +101,7 @@ class Child:
             output = files.enter_context(self.output.open("ab")) if self.output else None
             self._process = await asyncio.create_subprocess_exec(
                 *self.command,
-                env=dict(self.environ),
+                env={**self.environ, _PARENT: str(os.getpid())},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

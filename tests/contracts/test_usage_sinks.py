@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.adapters import jsonl_usage, sqlite_usage
@@ -110,6 +110,7 @@ _records = st.builds(
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS, ids=lambda adapter: adapter.name)
+@settings(deadline=None, max_examples=50)
 @given(kept=_records)
 def test_a_record_is_read_back_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, adapter: Adapter, kept: UsageRecord

@@ -160,7 +160,6 @@ class Connection(asyncio.Protocol):
         elif step is HANG:
             await asyncio.Event().wait()
         else:
-            self._ended_by_vendor = True
             if step is RESET:
                 self._reset()
             raise _Ended

@@ -12,7 +12,14 @@ from shutil import rmtree
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from processor.accounting.observations import ObservationLog
 from processor.accounting.recorder import Recorder
@@ -282,7 +289,9 @@ class Accounting(RuleBasedStateMachine):
     ids=["sqlite", "jsonl"],
 )
 def test_every_request_is_recorded_once_whatever_is_killed_and_when(open_sink: OpenSink, read_sink: ReadSink) -> None:
-    machine = type("Machine", (Accounting,), {"open_sink": staticmethod(open_sink), "read_sink": staticmethod(read_sink)})
+    machine = type(
+        "Machine", (Accounting,), {"open_sink": staticmethod(open_sink), "read_sink": staticmethod(read_sink)}
+    )
     examples = int(os.environ.get("CRASH_EXAMPLES", "40"))
     run_state_machine_as_test(
         machine,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.accounting.join import Joiner, record, vendor_path
@@ -217,7 +217,14 @@ def test_the_vendors_path_is_what_stands_behind_the_provider(path: str, vendors:
 
 
 def test_every_field_of_a_record_is_filled() -> None:
-    facts = {**PROVIDER_COUNT, "cached_input_tokens": 4, "reasoning_tokens": 2, "ttft_ms": 88.25, "error": "e", "key": "k"}
+    facts = {
+        **PROVIDER_COUNT,
+        "cached_input_tokens": 4,
+        "reasoning_tokens": 2,
+        "ttft_ms": 88.25,
+        "error": "e",
+        "key": "k",
+    }
     facts |= {"request_model": "m", "response_model": "m-1", "provider": "ali"}
     made = record(line(flags="DC", gateway=facts), {}, operation_of)
     assert made == UsageRecord(
@@ -244,6 +251,7 @@ def test_every_field_of_a_record_is_filled() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.permutations([("finished", n) for n in range(4)] + [("observed", n) for n in range(3)]), st.data())
 def test_in_whatever_order_lines_come_each_request_is_recorded_once_with_its_count(
     events: list[tuple[str, int]], data: st.DataObject

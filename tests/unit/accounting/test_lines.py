@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.accounting.lines import NUMBERS, TEXTS, Observation, UnreadableLine, access_line, observation
@@ -117,6 +117,7 @@ _json = st.recursive(
 _KEYS = ("attempts", "duration_ms", "flags", "gateway", "method", "path", "request_id", "route", "status", "time")
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(_KEYS), _json), st.dictionaries(st.sampled_from([*TEXTS, *NUMBERS]), _json))
 def test_whatever_a_line_holds_it_is_read_into_its_types_or_refused(
     fields: dict[str, object], gateway: dict[str, object]
@@ -131,6 +132,7 @@ def test_whatever_a_line_holds_it_is_read_into_its_types_or_refused(
         assert all(0 <= count <= 2**53 for count in (line.status, line.attempts, line.bytes_sent))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused_or_read_but_never_break_the_reader(data: bytes) -> None:
     for read in (lambda: access_line(data, 0), lambda: observation(data)):

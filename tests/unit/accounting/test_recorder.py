@@ -200,9 +200,7 @@ def test_a_long_backlog_of_both_logs_is_joined_whatever_their_sizes(
     assert recorder.dropped == 0
 
 
-def test_late_and_orphaned_observations_are_counted(
-    start: Start, envoy: EnvoyLog, worker: EnvoyLog
-) -> None:
+def test_late_and_orphaned_observations_are_counted(start: Start, envoy: EnvoyLog, worker: EnvoyLog) -> None:
     recorder = start()
     envoy.write(access("r1"))
     recorder.step(0)
@@ -234,6 +232,40 @@ def test_both_logs_are_rotated_and_no_request_is_lost(
     expected = {f"r{number}": number if number % 2 else 0 for number in range(300)}
     assert {name: record.usage.input_tokens for name, record in sink.records.items()} == expected
     assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 30_000, "recorded files are deleted"
+
+
+def test_what_a_worker_writes_in_the_second_before_it_sees_the_rotation_is_not_lost(
+    tmp_path: Path, start: Start, sink: MemorySink, envoy: EnvoyLog
+) -> None:
+    clock = 0.0
+    quick, slow = (ObservationLog(tmp_path / "observed.jsonl", clock=lambda: clock) for _ in range(2))
+    recorder = start(rotate_bytes=500)
+    clock = 1.0
+    quick.write("r0", response_model="m" * 500)
+    clock = 1.5
+    slow.write("r1", input_tokens=1)
+    recorder.step(clock)
+    recorder.step(clock)
+    renamed = tmp_path / "observed.jsonl.1"
+    assert renamed.exists()
+    clock = 2.0
+    quick.write("r2", input_tokens=2)
+    recorder.step(clock)
+    clock = 2.4
+    slow.write("r3", input_tokens=3)
+    assert b"r3" in renamed.read_bytes()
+    envoy.write(b"".join(access(f"r{number}") for number in range(4)))
+    for now in range(3, 30):
+        recorder.step(now)
+    assert {name: record.usage.input_tokens for name, record in sink.records.items()} == {
+        "r0": 0,
+        "r1": 1,
+        "r2": 2,
+        "r3": 3,
+    }
+    assert not renamed.exists()
+    quick.close()
+    slow.close()
 
 
 async def test_it_runs_until_stopped_and_then_records_the_rest_without_grace(tmp_path: Path, envoy: EnvoyLog) -> None:

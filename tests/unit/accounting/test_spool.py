@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.accounting.spool import READ_BYTES, Mark, Spool
@@ -33,7 +33,9 @@ def envoy(path: Path) -> Iterator[EnvoyLog]:
     log.close()
 
 
-def spool(path: Path, position: Position = Position(), *, rotate_bytes: int = BIG, reopen: EnvoyLog | None = None) -> Spool:
+def spool(
+    path: Path, position: Position = Position(), *, rotate_bytes: int = BIG, reopen: EnvoyLog | None = None
+) -> Spool:
     return Spool(
         path, position, rotate_bytes=rotate_bytes, settle=SETTLE, reopen=reopen.reopen if reopen else lambda: None
     )
@@ -67,6 +69,7 @@ def test_only_complete_lines_are_given_each_once(envoy: EnvoyLog, path: Path) ->
     assert take(reading) == [b"bc"]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=4), st.integers(1, 3))
 def test_however_a_file_grows_and_however_often_reading_begins_anew_every_line_is_given_once(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, cuts: list[int], limit: int
@@ -165,6 +168,21 @@ def test_what_is_still_written_to_a_renamed_file_is_read_before_the_new_one(
     other.close()
 
 
+def test_a_renamed_file_is_not_overwritten_before_it_is_released(envoy: EnvoyLog, path: Path, rotated: Path) -> None:
+    reading = spool(path, rotate_bytes=1, reopen=envoy)
+    for now in range(0, 100, 10):
+        envoy.write(b"%d\n" % now)
+        take(reading, now)
+        if now == 20:
+            unreleased = rotated.read_bytes()
+    assert rotated.read_bytes() == unreleased
+    reading.release(reading.end)
+    for now in range(100, 130, 10):
+        envoy.write(b"%d\n" % now)
+        take(reading, now)
+    assert rotated.read_bytes() not in (b"", unreleased)
+
+
 def test_until_envoy_makes_a_new_file_it_is_asked_every_few_seconds_and_the_old_one_is_read_on(
     path: Path, rotated: Path
 ) -> None:
@@ -183,9 +201,7 @@ def test_until_envoy_makes_a_new_file_it_is_asked_every_few_seconds_and_the_old_
 
 
 @pytest.mark.parametrize("after", ["rename", "reopen", "settle", "release"])
-def test_reading_begins_anew_at_any_point_of_a_rotation(
-    envoy: EnvoyLog, path: Path, rotated: Path, after: str
-) -> None:
+def test_reading_begins_anew_at_any_point_of_a_rotation(envoy: EnvoyLog, path: Path, rotated: Path, after: str) -> None:
     reading = spool(path, rotate_bytes=1, reopen=envoy if after != "rename" else None)
     envoy.write(b"old\n")
     assert take(reading, 0) == [b"old"]

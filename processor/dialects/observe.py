@@ -1,0 +1,278 @@
+"""Watches passthrough bodies for usage, model and content. Nothing here returns a byte, and nothing raises."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import msgspec
+
+from processor.dialects import usage_shapes
+from processor.dialects.base import Observer
+from processor.dialects.observe_text import generated_size
+from processor.dialects.operations import model_of, operation_of
+from processor.dialects.usage_shapes import Shape
+from processor.domain import Operation, Usage
+from processor.errors import WireError
+from processor.wire.encoding import Decoder, decoder_for
+from processor.wire.json import JSON, JSONError, decode, decode_fields
+from processor.wire.jsonlines import JSONArrayDecoder, LineDecoder
+from processor.wire.sse import SSEDecoder
+
+__all__ = ["RequestObserver", "model_of", "observe_response", "operation_of"]
+
+_REQUEST_LIMIT = 4 * 1024 * 1024
+"""Bytes of a request that are kept to find its model; a larger one is mostly images, and is counted without it."""
+_WHOLE_LIMIT = 32 * 1024 * 1024
+"""Bytes of a whole answer that are kept to find its usage: a few images in base64."""
+
+_SHAPES: tuple[tuple[Operation | None, str, Shape], ...] = (
+    (None, "/services/", usage_shapes.dashscope),
+    (None, "/apps/", usage_shapes.dashscope),
+    (None, "/converse", usage_shapes.bedrock),
+    (None, "/api/chat", usage_shapes.ollama),
+    (None, "/api/generate", usage_shapes.ollama),
+    (None, "/api/embed", usage_shapes.ollama),
+    (Operation.MESSAGES, "", usage_shapes.anthropic),
+    (Operation.RESPONSES, "", usage_shapes.responses),
+    (Operation.GENERATE_CONTENT, "", usage_shapes.gemini),
+    (Operation.EMBEDDINGS, ":", usage_shapes.gemini),
+    (Operation.EMBEDDINGS, "", usage_shapes.minimax_embeddings),
+    (Operation.RERANK, "", usage_shapes.rerank),
+)
+"""Operation and a piece of the path to the shape; the first that fits, else OpenAI's."""
+
+_NO_USAGE = frozenset({Operation.MODELS, Operation.OTHER})
+_WORTH_KEEPING = ("usage", "usageMetadata", "Usage", "Response", "message", "response", "model", "modelVersion")
+_WORTH_KEEPING_TOO = ("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count", "embeddings")
+_FAILED = (b'"error"', b'"base_resp"', b'"code"')
+
+
+class RequestObserver:
+    """The model and the size of a JSON request."""
+
+    def __init__(self) -> None:
+        self.model = ""
+        self.stream = False
+        self.input_chars = 0
+        """Bytes of the body: what the input is estimated from."""
+        self._body: bytearray | None = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        """Look at the next bytes."""
+        self.input_chars += len(chunk)
+        if self._body is not None:
+            self._body += chunk
+            if len(self._body) > _REQUEST_LIMIT:
+                self._body = None
+
+    def close(self) -> None:
+        """The body has ended."""
+        body, self._body = self._body, None
+        try:
+            asked = msgspec.json.decode(body or b"{}", type=_Asked)
+        except JSONError:
+            return
+        self.model = asked.model if isinstance(asked.model, str) else ""
+        self.stream = asked.stream is True
+
+
+class _Asked(msgspec.Struct):
+    model: object = ""
+    stream: object = False
+
+
+def observe_response(*, method: str, path: str, status: int, content_type: str, content_encoding: str) -> Observer:
+    """The observer for an answer, from its head."""
+    operation = operation_of(method, path)
+    if operation in _NO_USAGE or not 200 <= status < 300:
+        return Blind()
+    try:
+        decoder = decoder_for(content_encoding)
+    except WireError:
+        return Blind()
+    shape = _shape(operation, path)
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "text/event-stream":
+        return EventsObserver(shape, decoder, SSEFraming())
+    if kind in ("application/x-ndjson", "application/jsonl"):
+        return EventsObserver(shape, decoder, LineDecoder())
+    if "streamGenerateContent" in path:
+        return EventsObserver(shape, decoder, JSONArrayDecoder())
+    return WholeObserver(shape, decoder) if "json" in kind else Blind()
+
+
+def _shape(operation: Operation, path: str) -> Shape:
+    fits = (shape for of, part, shape in _SHAPES if of in (None, operation) and part in path)
+    return next(fits, usage_shapes.openai)
+
+
+class Blind:
+    """For bodies that hold no usage."""
+
+    def __init__(self) -> None:
+        self.usage: Usage | None = None
+        self.model = ""
+        self.content_seen = False
+        self.output_chars = 0
+        self.complete = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+class WholeObserver(Blind):
+    """A JSON body, read once it is whole."""
+
+    def __init__(self, shape: Shape, decoder: Decoder | None) -> None:
+        super().__init__()
+        self._shape = shape
+        self._decoder = decoder
+        self._body: bytearray | None = bytearray()
+
+    def feed(self, chunk: bytes) -> None:
+        """Keep the bytes."""
+        if self._body is None:
+            return
+        try:
+            self._body += self._decoder.feed(chunk) if self._decoder else chunk
+        except WireError:
+            self._body = None
+            return
+        if len(self._body) > _WHOLE_LIMIT:
+            self._body = None
+
+    def close(self) -> None:
+        """Read it, if it is all there."""
+        body, self._body = self._body, None
+        if not body:
+            return
+        try:
+            if self._decoder:
+                body += self._decoder.close()
+            fields = decode_fields(bytes(body).strip())
+        except (WireError, JSONError):
+            return
+        answer = {
+            name: decode(fields[name])
+            for name in (*_WORTH_KEEPING, *_WORTH_KEEPING_TOO)
+            if name in fields and name != "embeddings"
+        }
+        if "embeddings" in fields:
+            answer["embeddings"] = True
+        self.complete = True
+        self.model = _model(answer)
+        self.usage = self._shape(answer)
+        if self.usage is None:
+            whole = decode(body)
+            self.output_chars = generated_size(whole)
+            self.content_seen = self.output_chars > 0
+
+
+class SSEFraming:
+    """Events' data."""
+
+    def __init__(self) -> None:
+        self._decoder = SSEDecoder()
+
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
+        """The data of the events the bytes complete."""
+        return [event.data for event in self._decoder.feed(chunk) if event.data]
+
+    def close(self) -> Iterable[bytes]:
+        """What is left."""
+        return [event.data for event in self._decoder.close() if event.data]
+
+
+class EventsObserver(Blind):
+    """A stream of JSON values, in any framing. A later count replaces an earlier one."""
+
+    def __init__(
+        self, shape: Shape, decoder: Decoder | None, framing: SSEFraming | LineDecoder | JSONArrayDecoder
+    ) -> None:
+        super().__init__()
+        self._shape = shape
+        self._decoder = decoder
+        self._framing = framing
+        self._broken = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Look at the events the bytes complete."""
+        if self._broken:
+            return
+        try:
+            for data in self._framing.feed(self._decoder.feed(chunk) if self._decoder else chunk):
+                self._event(data)
+        except WireError:
+            self._broken = True
+
+    def close(self) -> None:
+        """The body has ended; whether it was whole the events themselves have said."""
+        if self._broken:
+            return
+        try:
+            for data in self._framing.close():
+                self._event(data)
+        except WireError:
+            self._broken = True
+
+    def _event(self, data: bytes) -> None:
+        if data == b"[DONE]":
+            self.complete = True
+            return
+        try:
+            event = decode(data)
+        except JSONError:
+            return
+        if not isinstance(event, dict):
+            return
+        self.model = self.model or _model(event)
+        if size := generated_size(event):
+            self.output_chars += size
+            self.content_seen = True
+        if (counted := self._shape(event)) is not None:
+            self.usage = _newer(self.usage, counted)
+        self.complete = self.complete or _last(event)
+
+
+def _newer(before: Usage | None, now: Usage) -> Usage:
+    """The later count; where it leaves the input out (Anthropic's `message_delta`), the earlier one's stays."""
+    if before is None or now.input_tokens:
+        return now
+    return replace(now, input_tokens=before.input_tokens, cached_input_tokens=before.cached_input_tokens)
+
+
+_LAST_TYPES = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+
+
+def _last(event: JSON) -> bool:
+    """Whether an event says that the answer is over, in any of the protocols."""
+    if event.get("type") in _LAST_TYPES or event.get("done") is True or event.get("object") == "chat.completion":
+        return True
+    output = event.get("output")
+    for holder in (event, output if isinstance(output, dict) else {}):
+        for name in ("choices", "candidates", "Choices"):
+            found = holder.get(name)
+            for choice in found if isinstance(found, list) else ():
+                if isinstance(choice, dict) and _ended(choice):
+                    return True
+        if holder.get("finish_reason") not in (None, "", "null"):
+            return True
+    return False
+
+
+def _ended(choice: JSON) -> bool:
+    reason = choice.get("finish_reason") or choice.get("finishReason") or choice.get("FinishReason")
+    return reason not in (None, "", "null")
+
+
+def _model(answer: JSON) -> str:
+    inner = answer.get("message") or answer.get("response")
+    for holder in (answer, inner if isinstance(inner, dict) else {}):
+        for name in ("model", "modelVersion"):
+            if isinstance(found := holder.get(name), str):
+                return found
+    return ""
