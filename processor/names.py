@@ -26,6 +26,8 @@ SERVER_TIMING_HEADER = "server-timing"
 
 RECORD_NAMESPACE = "gateway"
 """Dynamic metadata that becomes the usage record."""
+REQUEST_ID_FORMAT = f"%DYNAMIC_METADATA({RECORD_NAMESPACE}:request_id)%"
+"""The request's id, wherever Envoy takes a format string."""
 WIRE_NAMESPACE = "gateway.wire"
 """Dynamic metadata that only the filters behind ours read."""
 CONTENT_LENGTH_KEY = "content_length"

@@ -13,7 +13,7 @@ from processor.ports import REPLAY_LIMIT
 GRACE = 3.0
 """Seconds a finished request waits for its observation: a worker writes it within milliseconds, unless it died."""
 ORPHANS = 100_000
-"""Observations kept without their request, which may still be running: as many streams at once, about 50 MB."""
+"""Observations kept without their request, which may still be running: as many streams at once, about 90 MB."""
 ORPHAN_AGE = 3600.0
 """Seconds they are kept: longer than all but a few WebSockets last."""
 

@@ -84,6 +84,7 @@ class Recorder:
         self._observed = Spool(observed, self._saved.observed, rotate_bytes=rotate_bytes, settle=_SETTLE)
         self._joiner: Joiner[Mark] = Joiner(operation_of, grace=grace)
         self._batch: _Batch | None = None
+        self._failing = False
         self._save_at = self._complain_at = float("-inf")
         self.unreadable = 0
         """Lines that were skipped because nobody can read them."""
@@ -96,7 +97,7 @@ class Recorder:
     @property
     def backlog(self) -> bool:
         """Whether the next step has work that is already there."""
-        return self._batch is None and ((self._access.more and self._joiner.room > 0) or self._observed.more)
+        return not self._failing and ((self._access.more and self._joiner.room > 0) or self._observed.more)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record until `stop`; then the rest, without grace: set it when Envoy and the workers have ended."""
@@ -120,12 +121,15 @@ class Recorder:
         try:
             if self._batch is None:
                 self._batch = self._collect(now, final=final)
-            return self._save(self._batch, now, final=final)
+            recorded = self._save(self._batch, now, final=final)
         except (OSError, SinkError) as error:
+            self._failing = True
             if now >= self._complain_at:
                 self._complain_at = now + _COMPLAIN_EVERY
                 log.error("usage is not being recorded, it will be when this is mended: %s", error)  # noqa: TRY400
             return 0
+        self._failing = False
+        return recorded
 
     def drain(self, now: float) -> None:
         """Record all there is. What a failing sink does not take is recorded after the next start."""

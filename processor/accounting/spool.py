@@ -128,10 +128,13 @@ class Spool:
         files = [f for path in (self._rotated, self._path) if (f := _File.open(path, self._next_serial()))]
         if not files:
             return None
-        chosen = next((file for file in files if file.resume(self._start)), files[0])
-        for file in files:
-            if file is not chosen:
-                file.close()
+        chosen = None
+        try:
+            chosen = next((file for file in files if file.resume(self._start)), files[0])
+        finally:
+            for file in files:
+                if file is not chosen:
+                    file.close()
         return self._follow(chosen)
 
     def _turn(self, file: _File, now: float) -> list[Line] | None:

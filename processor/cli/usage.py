@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--since",
         metavar="WHEN",
-        type=since(time.time),
+        type=_since,
         default=0.0,
         help="an age such as 90m, 24h, 7d, or a date such as 2026-11-01 (default: all)",
     )
@@ -62,19 +62,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def since(clock: Callable[[], float]) -> Callable[[str], float]:
-    """Read an age or a local date into epoch seconds."""
-
-    def parse(text: str) -> float:
-        if age := re.fullmatch(r"(\d+)([mhdw])", text):
-            return clock() - int(age[1]) * _UNITS[age[2]]
-        try:
-            return datetime.fromisoformat(text).timestamp()
-        except (ValueError, OverflowError):
-            expected = "expected an age such as 24h or a date such as 2026-11-01"
-            raise argparse.ArgumentTypeError(f"{text!r} is no time: {expected}") from None
-
-    return parse
+def _since(text: str) -> float:
+    """An age or a local date as epoch seconds."""
+    if age := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return time.time() - int(age[1]) * _UNITS[age[2]]
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        expected = "expected an age such as 24h or a date such as 2026-11-01"
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: {expected}") from None
 
 
 def _newest(state: Path) -> tuple[Path, _Reader]:

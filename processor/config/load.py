@@ -1,208 +1,164 @@
-"""The sections of `gateway.yaml`, and what must hold across them."""
+"""Reads `gateway.yaml`, and checks what must hold between its sections."""
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
-from processor.config.fields import Fields, entries, items
-from processor.config.schema import (
-    MIB,
-    AdminConfig,
-    Config,
-    KeyConfig,
-    KnownProvider,
-    ListenConfig,
-    ModelConfig,
-    ProviderConfig,
-    RetryConfig,
-    TargetConfig,
-    UsageConfig,
-)
+from msgspec.structs import replace
+
+from processor.config.fill import fill, suggestion
+from processor.config.readers import header_safe
+from processor.config.schema import Config, KeyConfig, KnownProvider, ModelConfig, ProviderConfig, TargetConfig
 from processor.config.source import Place, Source, read
 
-_SECTIONS = ("listen", "admin", "workers", "body_limit", "providers", "models", "keys", "usage", "demo", "drain")
-_PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
-_RESERVED = frozenset(
-    {"v1", "chat", "embeddings", "images", "models", "responses", "messages", "audio", "rerank", "realtime"}
-    | {"completions", "moderations", "files", "batches", "healthz", "demo"}
-)
-"""Names that paths of the gateway's own begin with."""
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 DEMO = "demo"
-"""The built-in demo vendor's name as a provider."""
-_STRATEGIES = ("weighted", "failover")
-_LATER = ("least_busy", "latency")
-_MOST_TARGETS = 100
+"""The built-in vendor: no provider of the file, switched on by the key of the same name."""
+RESERVED = frozenset(
+    {"v1", "chat", "embeddings", "images", "models", "responses", "messages", "audio", "rerank", "realtime"}
+    | {"completions", "moderations", "files", "batches", "healthz", DEMO}
+)
+"""First segments of the gateway's own paths; a provider's name stands in the same place."""
+_PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MODEL_NAME = re.compile(r"[\x21-\x7e]{1,256}")
 
 
-def load(path: Path, *, known: Sequence[KnownProvider], environ: Mapping[str, str] | None = None) -> Config:
-    """Read and check a configuration file.
+def load(path: Path, *, known: Sequence[KnownProvider], environ: Mapping[str, str]) -> Config:
+    """Read a configuration file.
 
     Raises:
-        ConfigError: the first mistake, with file, line and path.
+        ConfigError: the mistake that stands first in it, with file, line and path.
     """
-    environ = os.environ if environ is None else environ
     source = read(path, environ)
-    top = Fields(source, (), _SECTIONS)
-    demo = top.boolean("demo", default=False)
-    providers = _Providers(source, known, environ, demo=demo)
-    models = _models(source, providers)
-    return Config(
-        file=str(path),
-        listen=_listen(source),
-        admin=_admin(source),
-        workers=top.integer("workers", 1, least=1, most=64),
-        body_limit=top.size("body_limit", 32 * MIB),
-        providers=providers.configured,
-        models=models,
-        keys=_keys(source),
-        usage=_usage(source),
-        demo=demo,
-        drain=top.duration("drain") or 30.0,
-    )
+    config = fill(source, Config, file=str(path))
+    providers = _Providers(source, config, known, environ)
+    providers.check()
+    models = {model.name: _model(source, model, providers) for model in config.models.values()}
+    _check_keys(source, config.keys)
+    source.verdict()
+    return replace(config, providers=MappingProxyType(providers.found), models=MappingProxyType(models))
 
 
-def from_environment(provider: KnownProvider, environ: Mapping[str, str]) -> ProviderConfig | None:
-    """A known provider switched on by the key in its environment variable, if there is one."""
-    key = next((environ[name] for name in provider.env if environ.get(name)), None)
-    return ProviderConfig(name=provider.name, api_keys=(key,)) if key else None
+def environment_key(provider: KnownProvider, environ: Mapping[str, str]) -> str | None:
+    """The key a known provider's environment variable holds; None when none is set.
 
-
-def _listen(source: Source) -> ListenConfig:
-    fields = Fields(source, ("listen",), ("address", "port"))
-    defaults = ListenConfig()
-    port = fields.integer("port", defaults.port, least=1, most=65535)
-    return ListenConfig(address=fields.string("address") or defaults.address, port=port)
-
-
-def _admin(source: Source) -> AdminConfig:
-    fields = Fields(source, ("admin",), ("port",))
-    port = fields.integer("port", 0, least=1, most=65535) if "port" in fields else None
-    return AdminConfig(port=port)
-
-
-def _usage(source: Source) -> UsageConfig:
-    fields = Fields(source, ("usage",), ("sink", "path"))
-    return UsageConfig(sink=fields.choice("sink", "sqlite", ("sqlite", "jsonl")), path=fields.string("path"))
+    Raises:
+        ValueError: it holds something that cannot be a key, naming the variable.
+    """
+    variable = next((name for name in provider.env if environ.get(name, "").strip()), None)
+    return header_safe(environ[variable], f"the environment variable {variable}") if variable else None
 
 
 class _Providers:
-    """The providers of a file, and those a target may name besides."""
+    """The file's providers under their proper names, and those that a target switches on by an environment variable."""
 
     def __init__(
-        self, source: Source, known: Sequence[KnownProvider], environ: Mapping[str, str], *, demo: bool
+        self, source: Source, config: Config, known: Iterable[KnownProvider], environ: Mapping[str, str]
     ) -> None:
         self._source = source
-        self._known = {provider.name: provider for provider in known}
-        self._names = {alias: provider.name for provider in known for alias in (provider.name, *provider.aliases)}
         self._environ = environ
-        self._demo = demo
-        self.configured: dict[str, ProviderConfig] = {}
-        for written in entries(source, "providers"):
-            self._configure(written)
+        self._demo = config.demo
+        self._known = {name: provider for provider in known for name in (provider.name, *provider.aliases)}
+        self._entries = config.providers
+        self.found: dict[str, ProviderConfig] = {}
+        # A broken entry has been reported; its name is there all the same.
+        self._written = {self.proper(name) for name in _keys_of(source.values, "providers")}
 
-    def name(self, written: str) -> str:
-        """A provider's own name for any spelling of it."""
-        return self._names.get(written, written)
+    def proper(self, name: str) -> str:
+        """A provider's name, for any spelling of it."""
+        return self._known[name].name if name in self._known else name
 
-    def require(self, name: str, place: Place) -> None:
-        """Insist that a target's provider is configured, or known and switched on by its environment variable."""
-        if name in self.configured or (name == DEMO and self._demo):
-            return
-        provider = self._known.get(name)
-        if provider is None:
-            message = f"there is no provider `{name}`: it is neither under `providers` nor a known one"
-            self._source.fail(place, message)
-        found = from_environment(provider, self._environ)
-        if found is None:
-            variables = " or ".join(provider.env) or "its key"
-            self._source.fail(place, f"`{name}` has no key: set {variables}, or add it under `providers`")
-        self.configured[name] = found
+    def check(self) -> None:
+        """Take the file's entries."""
+        for name, entry in self._entries.items():
+            place = ("providers", name)
+            if name == DEMO:
+                self._source.report(place, "the demo vendor takes no entry: switch it on with `demo: true`")
+            elif (proper := self.proper(name)) in self.found:
+                self._source.report(place, f"another name for {proper}, which stands here already")
+            elif name in self._known:
+                self.found[proper] = self._vendor(place, replace(entry, name=proper))
+            else:
+                self._check_self_hosted(place, entry)
+                self.found[name] = entry
 
-    def _configure(self, written: str) -> None:
-        place = ("providers", written)
-        name = self.name(written)
-        if name in self.configured:
-            self._source.fail(place, f"is another name for `{name}`, which stands here already")
-        self.configured[name] = _provider(self._source, place, name, is_known=written in self._names)
+    def require(self, place: Place, name: str) -> None:
+        """Report a target's provider that cannot be used; switch one on whose environment variable is set."""
+        if name == DEMO:
+            if not self._demo:
+                self._source.report(place, "the demo vendor is off: switch it on with `demo: true`")
+        elif name not in self._written and name not in self.found:
+            if name not in self._known:
+                near = suggestion(name, [*self._known, *self._written])
+                self._source.report(place, f"there is no provider of this name{near}")
+            elif key := self._environment_key(place, name, "or add it under providers"):
+                self.found[name] = ProviderConfig(name=name, api_keys=(key,))
 
+    def _vendor(self, place: Place, entry: ProviderConfig) -> ProviderConfig:
+        if entry.dialect:
+            self._source.report((*place, "dialect"), f"{entry.name} is a known provider: its dialect is known too")
+        # What else the entry says gives it a use without a key: another host, or a proxy's certificate in passthrough.
+        # And a key from the environment is not for a host it was not made for.
+        if entry.api_keys or entry.base_url or entry.ca_file or (*place, "api_key") in self._source.lines:
+            return entry
+        key = self._environment_key(place, entry.name, "or give it an api_key")
+        return replace(entry, api_keys=(key,) if key else ())
 
-def _provider(source: Source, place: Place, name: str, *, is_known: bool) -> ProviderConfig:
-    fields = Fields(source, place, ("api_key", "base_url", "dialect", "ca_file"))
-    provider = ProviderConfig(
-        name=name,
-        dialect=fields.choice("dialect", "", ("openai",)) or None,
-        base_url=fields.url("base_url"),
-        api_keys=fields.secrets("api_key"),
-        ca_file=fields.path("ca_file"),
-    )
-    if is_known:
-        if provider.dialect:
-            fields.fail("dialect", f"`{name}` is known: its dialect is not to be chosen")
-        return provider
-    if not _PROVIDER_NAME.fullmatch(name):
-        source.fail(place, "a provider's name stands in URLs: use a-z, 0-9, _, . and -")
-    if name in _RESERVED:
-        source.fail(place, "a path of the gateway's own begins with this name; choose another")
-    if not provider.dialect:
-        source.fail(place, "is not a known provider; a self-hosted one needs `dialect: openai` and `base_url`")
-    if not provider.base_url:
-        source.fail(place, "a self-hosted provider needs `base_url`")
-    return provider
+    def _check_self_hosted(self, place: Place, entry: ProviderConfig) -> None:
+        if not _PROVIDER_NAME.fullmatch(entry.name):
+            self._source.report(place, "a provider's name stands in URLs: use letters, digits, dots, _ and -")
+        elif entry.name in RESERVED:
+            self._source.report(place, "this name is reserved: the gateway's own paths begin with it")
+        elif not entry.dialect and (*place, "dialect") not in self._source.lines:
+            near = suggestion(entry.name, self._known)
+            self._source.report(
+                place, f"not a known provider{near or ':'} a self-hosted one needs `dialect: openai` and a base_url"
+            )
+        elif not entry.base_url and (*place, "base_url") not in self._source.lines:
+            self._source.report(place, "base_url is missing: a self-hosted provider needs one")
 
-
-def _models(source: Source, providers: _Providers) -> dict[str, ModelConfig]:
-    return {name: _model(source, name, providers) for name in entries(source, "models")}
-
-
-def _model(source: Source, name: str, providers: _Providers) -> ModelConfig:
-    place = ("models", name)
-    fields = Fields(source, place, ("strategy", "targets", "retry"))
-    if (strategy := fields.string("strategy")) in _LATER:
-        fields.fail("strategy", f"`{strategy}` is not there yet; there are {' and '.join(_STRATEGIES)}")
-    targets = tuple(_target(source, here, providers) for here in items(source, (*place, "targets")))
-    if not targets:
-        source.fail(place, "a model needs at least one target")
-    if len(targets) > _MOST_TARGETS:
-        source.fail(place, f"a model takes at most {_MOST_TARGETS} targets")
-    if not any(target.weight for target in targets):
-        source.fail((*place, "targets"), "every weight is 0; one at least must not be")
-    return ModelConfig(
-        name=name,
-        strategy=fields.choice("strategy", "failover", _STRATEGIES),
-        targets=targets,
-        retry=_retry(source, (*place, "retry")),
-    )
+    def _environment_key(self, place: Place, name: str, otherwise: str) -> str | None:
+        provider = self._known[name]
+        try:
+            key = environment_key(provider, self._environ)
+        except ValueError as error:
+            self._source.report(place, str(error))
+            return None
+        if key is None:
+            remedy = f"set {' or '.join(provider.env)}, {otherwise}" if provider.env else otherwise.removeprefix("or ")
+            self._source.report(place, f"{name} has no key: {remedy}")
+        return key
 
 
-def _target(source: Source, place: Place, providers: _Providers) -> TargetConfig:
-    fields = Fields(source, place, ("provider", "model", "weight"))
-    provider = providers.name(fields.required("provider"))
-    providers.require(provider, (*place, "provider"))
-    return TargetConfig(
-        provider=provider,
-        model=fields.required("model"),
-        weight=fields.integer("weight", 1, least=0, most=1_000_000),
-    )
+def _model(source: Source, model: ModelConfig, providers: _Providers) -> ModelConfig:
+    """The model with its targets' providers under their proper names."""
+    place = ("models", model.name)
+    if not _MODEL_NAME.fullmatch(model.name):
+        source.report(place, "a model's name stands in headers: use 1 to 256 visible ASCII characters without spaces")
+    if not any(target.weight for target in model.targets):
+        source.report((*place, "targets"), "every weight is 0: one at least must be more")
+    targets: list[TargetConfig] = []
+    for number, target in enumerate(model.targets):
+        proper = providers.proper(target.provider)
+        providers.require((*place, "targets", number, "provider"), proper)
+        targets.append(replace(target, provider=proper))
+    return replace(model, targets=tuple(targets))
 
 
-def _retry(source: Source, place: Place) -> RetryConfig:
-    fields = Fields(source, place, ("attempts", "ttft", "timeout"))
-    attempts = fields.integer("attempts", RetryConfig().attempts, least=1, most=_MOST_TARGETS)
-    return RetryConfig(attempts=attempts, ttft=fields.duration("ttft"), timeout=fields.duration("timeout"))
+def _check_keys(source: Source, keys: Sequence[KeyConfig]) -> None:
+    names: set[str] = set()
+    hashes: dict[str, str] = {}
+    for number, key in enumerate(keys):
+        if key.name in names:
+            source.report(("keys", number, "name"), "another key has this name")
+        elif key.sha256 in hashes:
+            source.report(("keys", number, "sha256"), f"the same key as {hashes[key.sha256]}'s")
+        names.add(key.name)
+        hashes.setdefault(key.sha256, key.name)
 
 
-def _keys(source: Source) -> tuple[KeyConfig, ...]:
-    keys: dict[str, KeyConfig] = {}
-    for place in items(source, ("keys",)):
-        fields = Fields(source, place, ("name", "sha256", "models"))
-        name, digest = fields.required("name"), fields.required("sha256")
-        if name in keys:
-            fields.fail("name", f"`{name}` stands here twice")
-        if not _SHA256.fullmatch(digest):
-            fields.fail("sha256", "expected the 64 hex digits of the key's SHA-256")
-        keys[name] = KeyConfig(name=name, sha256=digest.lower(), models=fields.strings("models"))
-    return tuple(keys.values())
+def _keys_of(values: object, section: str) -> list[str]:
+    entries = values.get(section) if isinstance(values, dict) else None
+    return list(entries) if isinstance(entries, dict) else []

@@ -1,113 +1,134 @@
-"""What a configuration comes to, checked and resolved."""
+"""The shapes of `gateway.yaml`, which are also what it comes to: checked, resolved, frozen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import Annotated, Literal, NamedTuple
 
-MIB = 1024 * 1024
+from msgspec import Meta, Struct, field
+
+from processor.config import readers
+from processor.config.readers import Reader
+
+Seconds = Annotated[float, Reader(readers.duration)]
+Wait = Annotated[float, Reader(readers.wait)]
+Size = Annotated[int, Reader(readers.size)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Address = Annotated[str, Reader(readers.address)]
+Name = Annotated[str, Reader(readers.name)]
+Label = Annotated[str, Reader(readers.label)]
+Sha256 = Annotated[str, Reader(readers.sha256)]
+BaseURL = Annotated[str, Reader(readers.base_url)]
+FilePath = Annotated[str, Reader(readers.file_path)]
+Secret = Annotated[str, Reader(readers.secret)]
+Strategy = Annotated[Literal["weighted", "failover"], Reader(readers.strategy)]
+
+ONE_OR_MORE = "one or more"
+"""In the annotation of a list that may be written as its one item."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownProvider:
-    """What the configuration needs to know of a vendor that comes with the gateway."""
+class KnownProvider(NamedTuple):
+    """What a configuration needs to know of a vendor that comes with the gateway."""
 
     name: str
     aliases: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
+    """Environment variables that may hold its key; the first that is set wins."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenConfig:
+class ListenConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where clients connect."""
 
-    address: str = "127.0.0.1"
-    port: int = 8080
+    address: Address = "127.0.0.1"
+    port: Port = 8080
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdminConfig:
-    """Envoy's admin interface, on loopback."""
+class AdminConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Envoy's admin interface."""
 
-    port: int | None = None
-    """None: any free port with `up`, the bootstrap's own elsewhere."""
+    port: Port | None = None
+    """On loopback; None: a Unix socket in the state folder."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderConfig:
-    """One vendor, or one self-hosted server."""
+class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A vendor or a self-hosted server, as it is reached and paid."""
 
     name: str
-    dialect: str | None = None
-    """Given for self-hosted servers only."""
-    base_url: str | None = None
-    """Without a trailing slash."""
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
-    ca_file: str | None = None
+    dialect: Literal["openai"] | None = None
+    """What a self-hosted server speaks; None for a known vendor."""
+    base_url: BaseURL | None = None
+    """Without a trailing slash; None only for a known vendor."""
+    api_keys: Annotated[tuple[Secret, ...], ONE_OR_MORE, Meta(min_length=1)] = field(name="api_key", default=())
+    ca_file: FilePath | None = None
+    """An absolute path, opened by Envoy."""
+
+    def __repr__(self) -> str:
+        """Everything but the keys."""
+        return (
+            f"ProviderConfig(name={self.name!r}, dialect={self.dialect!r}, base_url={self.base_url!r},"
+            f" api_keys=<{len(self.api_keys)} hidden>, ca_file={self.ca_file!r})"
+        )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetConfig:
-    """One candidate of a model."""
+class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One candidate to answer a model."""
 
     provider: str
-    model: str
-    weight: int = 1
+    model: Name
+    weight: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryConfig:
-    """How often and how long a model's targets are tried; times in seconds."""
+class RetryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many of a model's targets are tried, and how long each is waited for."""
 
-    attempts: int = 3
-    ttft: float | None = None
-    timeout: float | None = None
+    attempts: Annotated[int, Meta(ge=1)] = 3
+    ttft: Wait | None = None
+    """Seconds to the first content of an attempt; None: no limit."""
+    timeout: Wait | None = None
+    """Seconds a whole request may take; None: no limit."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig:
+class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A name clients may ask for, and who answers to it."""
 
     name: str
-    targets: tuple[TargetConfig, ...]
-    strategy: str = "failover"
-    retry: RetryConfig = field(default_factory=RetryConfig)
+    targets: Annotated[tuple[TargetConfig, ...], Meta(min_length=1)]
+    strategy: Strategy = "failover"
+    retry: RetryConfig = RetryConfig()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyConfig:
-    """A gateway key, by its hash."""
+class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A gateway key, known by its hash."""
 
-    name: str
-    sha256: str
-    """Hex, lower case."""
-    models: tuple[str, ...] = ()
-    """Shell-style patterns; none allows all."""
+    name: Label
+    sha256: Sha256
+    """Hex, in lower case."""
+    models: Annotated[tuple[Name, ...], Meta(min_length=1)] = ()
+    """Shell-style patterns; empty: every model."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageConfig:
+class UsageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where usage records go."""
 
-    sink: str = "sqlite"
-    path: str | None = None
-    """None: in the state folder."""
+    sink: Literal["sqlite", "jsonl"] = "sqlite"
+    path: FilePath | None = None
+    """Absolute; None: in the state folder."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Config:
-    """All of `gateway.yaml`."""
+class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of it. Mappings are by name, in the file's order."""
 
     file: str = ""
-    listen: ListenConfig = field(default_factory=ListenConfig)
-    admin: AdminConfig = field(default_factory=AdminConfig)
-    workers: int = 1
-    body_limit: int = 32 * MIB
-    """Bytes of a request's body in OpenAI mode."""
+    """Where it was read; empty for the embedded one."""
+    listen: ListenConfig = ListenConfig()
+    admin: AdminConfig = AdminConfig()
+    workers: Annotated[int, Meta(ge=1, le=64)] = 1
+    body_limit: Size = 32 * 1024 * 1024
+    """Bytes."""
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     keys: tuple[KeyConfig, ...] = ()
-    usage: UsageConfig = field(default_factory=UsageConfig)
+    usage: UsageConfig = UsageConfig()
     demo: bool = False
-    drain: float = 30.0
-    """Seconds that requests under way may take to finish on a stop."""
+    drain: Seconds = 30.0
+    """Seconds that streams under way may take to finish on a stop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -103,7 +104,7 @@ class DownstreamExchange:
         assert self._key is not None  # noqa: S101 - _head has just authenticated it
         facts["usage_source"] = UsageSource.NONE
         topology = self._gateway.topology
-        name = path.removeprefix("/v1").removeprefix("/models").removeprefix("/")
+        name = unquote(path.removeprefix("/v1").removeprefix("/models").removeprefix("/"))
         if not name:
             listed = [model for model in topology.listed() if allowed(model, self._key.models)]
             return Respond(200, models_body(listed), _JSON, facts)
@@ -164,8 +165,10 @@ def _refuse(error: GatewayError, facts: Facts) -> Respond:
 
 def _parse(body: bytes) -> Fields:
     try:
+        if not body.isascii():
+            str(body, "utf-8")  # what is kept as bytes is forwarded unparsed, and must be text
         return decode_fields(body)
-    except JSONError as error:
+    except (JSONError, UnicodeDecodeError) as error:
         raise MalformedRequest(f"The body is not a JSON object: {error}.", code="invalid_json") from None
 
 

@@ -69,7 +69,8 @@ def _translate() -> ExternalProcessor:
             timeout=dt.timedelta(),
             initial_metadata=[
                 HeaderValue(key=names.STREAM_FILTER, value=names.UPSTREAM_FILTER),
-                HeaderValue(key=names.STREAM_REQUEST_ID, value=f"%REQ({names.REQUEST_ID_HEADER})%"),
+                # Not from the header: the first attempt has removed it before the second one begins.
+                HeaderValue(key=names.STREAM_REQUEST_ID, value=names.REQUEST_ID_FORMAT),
             ],
         ),
         message_timeout=_MESSAGE_TIMEOUT,

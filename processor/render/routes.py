@@ -186,7 +186,7 @@ def _error_route(name: str, match: RouteMatch, error: GatewayError, headers: Map
 
 
 def _request_id() -> HeaderValueOption:
-    return _set(names.CLIENT_REQUEST_ID_HEADER, f"%DYNAMIC_METADATA({names.RECORD_NAMESPACE}:request_id)%")
+    return _set(names.CLIENT_REQUEST_ID_HEADER, names.REQUEST_ID_FORMAT)
 
 
 def _set(name: str, value: str) -> HeaderValueOption:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from processor.accounting.join import Joiner
 from processor.accounting.observations import ObservationLog
 from processor.accounting.recorder import Recorder
 from processor.accounting.spool import READ_LINES
 from processor.adapters.sqlite_usage import SqliteUsageSink, read_usage
 from processor.domain import Operation, UsageRecord, UsageSource
 from processor.ports import REPLAY_LIMIT, Checkpoint, SinkError
+from tests.support.gateway import until
 from tests.unit.accounting.logs import PROVIDER_COUNT, EnvoyLog, access, observed
 
 
@@ -152,11 +154,16 @@ def test_an_unreadable_log_is_reported_and_read_when_it_can_be(
     path = tmp_path / "access.jsonl"
     path.mkdir()
     recorder = start()
-    assert recorder.step(0) == 0
+    files = len(list(Path("/proc/self/fd").iterdir()))
+    for now in range(10):
+        assert recorder.step(now) == 0
+    recorder.drain(10)
+    assert len(caplog.records) == 1
     assert "usage is not being recorded" in caplog.text
+    assert len(list(Path("/proc/self/fd").iterdir())) == files
     path.rmdir()
     path.write_bytes(counted("r1"))
-    recorder.drain(60)
+    assert recorder.step(11) == 1
 
 
 def test_a_backlog_is_read_in_bounded_steps(start: Start, sink: MemorySink, envoy: EnvoyLog) -> None:
@@ -186,18 +193,19 @@ def test_not_more_is_read_ahead_of_the_checkpoint_than_a_sink_can_recognise(
     assert len(sink.records) == lines + 1
 
 
-def test_a_long_backlog_of_both_logs_is_joined_whatever_their_sizes(
+def test_in_a_long_backlog_observations_are_not_read_so_far_ahead_that_some_must_be_dropped(
     start: Start, sink: MemorySink, envoy: EnvoyLog, worker: EnvoyLog
 ) -> None:
-    requests = range(3 * READ_LINES)
-    envoy.write(b"".join(access(f"r{number}", route="passthrough.ali") for number in requests))
-    worker.write(b"".join(observed(f"r{number}", response_model="m" * 300, input_tokens=1) for number in requests))
+    requests = range(4 * READ_LINES)
+    for number in requests:
+        envoy.write(access(f"r{number}", route="passthrough.ali", path="/" + "x" * 1000))
+    worker.write(b"".join(observed(f"r{number}", input_tokens=1) for number in requests))
     recorder = start()
-    for now in range(0, 400, 4):
-        recorder.step(now)
+    recorder._joiner = Joiner(lambda method, path: Operation.OTHER, orphans=10_000)
+    recorder.drain(0)
+    assert recorder.dropped == 0
     assert len(sink.records) == len(requests)
     assert all(record.usage.input_tokens == 1 for record in sink.records.values())
-    assert recorder.dropped == 0
 
 
 def test_late_and_orphaned_observations_are_counted(start: Start, envoy: EnvoyLog, worker: EnvoyLog) -> None:
@@ -274,9 +282,7 @@ async def test_it_runs_until_stopped_and_then_records_the_rest_without_grace(tmp
     stop = asyncio.Event()
     running = asyncio.create_task(recorder.run(stop))
     envoy.write(counted("r1"))
-    async with asyncio.timeout(5):
-        while not list(read_usage(path)):
-            await asyncio.sleep(0.01)
+    await until(lambda: list(read_usage(path)), what="the first record")
     envoy.write(access("r2") + counted("r3"))
     stop.set()
     await running
@@ -286,7 +292,7 @@ async def test_it_runs_until_stopped_and_then_records_the_rest_without_grace(tmp
 async def test_a_failing_sink_does_not_keep_it_from_stopping(start: Start, sink: MemorySink, envoy: EnvoyLog) -> None:
     sink.full = True
     recorder = start()
-    envoy.write(counted("r1"))
+    envoy.write(b"".join(counted(f"r{number}") for number in range(READ_LINES + 1)))
     stop = asyncio.Event()
     stop.set()
     await recorder.run(stop)
@@ -294,4 +300,4 @@ async def test_a_failing_sink_does_not_keep_it_from_stopping(start: Start, sink:
     assert sink.records == {}
     sink.full = False
     start().drain(0)
-    assert list(sink.records) == ["r1"]
+    assert len(sink.records) == READ_LINES + 1

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from tests.unit.accounting.logs import EnvoyLog
 
 SETTLE = 5.0
 BIG = 1 << 40
+START = Position()
 
 
 @pytest.fixture
@@ -33,9 +34,7 @@ def envoy(path: Path) -> Iterator[EnvoyLog]:
     log.close()
 
 
-def spool(
-    path: Path, position: Position = Position(), *, rotate_bytes: int = BIG, reopen: EnvoyLog | None = None
-) -> Spool:
+def spool(path: Path, position: Position = START, *, rotate_bytes: int = BIG, reopen: EnvoyLog | None = None) -> Spool:
     return Spool(
         path, position, rotate_bytes=rotate_bytes, settle=SETTLE, reopen=reopen.reopen if reopen else lambda: None
     )
@@ -43,6 +42,10 @@ def spool(
 
 def take(reading: Spool, now: float = 0, limit: int = 4096) -> list[bytes]:
     return [line.data for line in reading.read(now, limit)]
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def resumed(reading: Spool, path: Path) -> Spool:
@@ -78,7 +81,7 @@ def test_however_a_file_grows_and_however_often_reading_begins_anew_every_line_i
     reading, given_lines = spool(path), []
     edges = [0, *sorted(min(cut, len(content)) for cut in cuts), len(content)]
     with path.open("ab", buffering=0) as file:
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             file.write(content[start:end])
             reading = resumed(reading, path)
             while lines := take(reading, limit=limit):
@@ -170,11 +173,13 @@ def test_what_is_still_written_to_a_renamed_file_is_read_before_the_new_one(
 
 def test_a_renamed_file_is_not_overwritten_before_it_is_released(envoy: EnvoyLog, path: Path, rotated: Path) -> None:
     reading = spool(path, rotate_bytes=1, reopen=envoy)
-    for now in range(0, 100, 10):
+    for now in range(0, 30, 10):
         envoy.write(b"%d\n" % now)
         take(reading, now)
-        if now == 20:
-            unreleased = rotated.read_bytes()
+    unreleased = rotated.read_bytes()
+    for now in range(30, 100, 10):
+        envoy.write(b"%d\n" % now)
+        take(reading, now)
     assert rotated.read_bytes() == unreleased
     reading.release(reading.end)
     for now in range(100, 130, 10):
@@ -191,7 +196,7 @@ def test_until_envoy_makes_a_new_file_it_is_asked_every_few_seconds_and_the_old_
     reading = Spool(path, Position(), rotate_bytes=1, settle=SETTLE, reopen=lambda: asked.append(None))
     envoy.write(b"a\n")
     take(reading, 0)
-    for now in range(0, 60):
+    for now in range(60):
         envoy.write(b"b\n")
         assert take(reading, now) == [b"b"]
     assert reading.caught_up
@@ -304,12 +309,12 @@ def test_a_file_that_cannot_be_renamed_is_read_on(path: Path, rotated: Path) -> 
 
 
 def test_every_file_is_closed(envoy: EnvoyLog, path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     reading = spool(path, rotate_bytes=1, reopen=envoy)
     for now in range(0, 200, 10):
         envoy.write(b"a\n")
         take(reading, now)
         reading.release(reading.end)
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    assert open_files() <= before + 2
     reading.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
