@@ -166,8 +166,11 @@ class Joiner(Generic[MarkT]):
 def _is_final(line: AccessLine) -> bool:
     """Whether nothing more is to be learnt.
 
-    A failed attempt leaves "none" in the metadata; if the next one was cut, its count comes as an observation.
+    A failed attempt leaves "none" in the metadata; if the next one was cut, its count comes as an observation. What
+    Envoy answered by itself no worker has seen.
     """
+    if line.route.startswith("local."):
+        return True
     source = _SOURCES.get(str(line.facts.get("usage_source")))
     return source is not None and not (source is UsageSource.NONE and line.flags)
 

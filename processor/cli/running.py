@@ -20,6 +20,10 @@ _SINKS: Mapping[str, tuple[str, Callable[[Path], UsageSink]]] = {
 }
 
 
+_GRACE = 5.0
+"""Seconds a finished request's record waits for what a worker saw: Envoy tells it of a cut passthrough after two."""
+
+
 def workers(setup: Setup, config: Path | None) -> list[Child]:
     """The processor's processes."""
     options = ["--state", str(setup.state.folder), *(["--config", str(config)] if config else [])]
@@ -56,5 +60,6 @@ def recorder(setup: Setup, admin: Admin) -> Recorder:
         setup.state.access_log,
         setup.state.observed,
         open_sink(path),
+        grace=_GRACE,
         reopen=lambda: admin.post_now("/reopen_logs"),
     )

@@ -10,6 +10,7 @@ import socket
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from processor import app
@@ -25,6 +26,8 @@ from processor.supervise.supervisor import Supervisor
 
 _READY_WITHIN = 30.0
 _POLL = 0.03
+_TRIES = 2
+"""Times a process may end before it was ever of use: what it refuses once it refuses again."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +64,7 @@ async def _run(supervisor: Supervisor, setup: app.Setup, address: tuple[str, int
         nonlocal failed
         host = "127.0.0.1" if address[0] in ("0.0.0.0", "::") else address[0]  # noqa: S104 - comparing, not binding
         base = f"http://{f'[{host}]' if ':' in host else host}:{address[1]}"
-        if await _ready(base, setup):
+        if await _ready(base, setup, supervisor.children):
             print(banner(base, setup), flush=True)
             return
         failed = True
@@ -73,13 +76,13 @@ async def _run(supervisor: Supervisor, setup: app.Setup, address: tuple[str, int
     return 1 if failed else 0
 
 
-async def _ready(base: str, setup: app.Setup) -> bool:
+async def _ready(base: str, setup: app.Setup, children: Sequence[Child]) -> bool:
     loop = asyncio.get_running_loop()
     sockets = [setup.state.worker_socket(number) for number in range(setup.config.workers)]
     if setup.config.demo:
         sockets.append(setup.state.demo_socket)
     deadline = loop.time() + _READY_WITHIN
-    while loop.time() < deadline:
+    while loop.time() < deadline and all(child.restarts < _TRIES for child in children):
         if all(map(_accepts, sockets)) and await asyncio.to_thread(_healthy, base):
             return True
         await asyncio.sleep(_POLL)

@@ -14,14 +14,14 @@ from msgspec.structs import FieldInfo, fields
 
 from processor.config.readers import Expected, Reader, Written
 from processor.config.schema import ONE_OR_MORE
-from processor.config.source import BROKEN, Broken, Place, Source, path_of, quoted
+from processor.config.source import BROKEN, Broken, Place, Source, quoted
 
 S = TypeVar("S", bound=Struct)
 
 _CONFIDENTIAL = ("providers", "keys")
 """Sections that hold secrets, or what was taken for a place to put one: no value in them is ever shown."""
 _LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z_]{1,24}")
-"""A misspelt key may be shown; a secret that slipped into a key's place has digits or signs."""
+"""A strange key may be shown; a secret that slipped into a key's place has digits or signs."""
 _SHOWN_CHARACTERS = 60
 
 
@@ -73,7 +73,7 @@ def _value(source: Source, place: Place, value: object, hint: object) -> object:
         return _struct(source, place, value, bare, {})
     if get_origin(bare) is tuple:
         return _tuple(source, place, value, get_args(bare)[0], notes)
-    if get_origin(bare) is not None and get_origin(bare) is not Literal:
+    if get_origin(bare) is Mapping:
         return _mapping(source, place, value, get_args(bare)[1])
     if value is None and optional:
         return None
@@ -139,12 +139,12 @@ def _expectation(error: msgspec.ValidationError, hint: object) -> str:
 
 
 def _report_unknown(source: Source, place: Place, key: str, known: Mapping[str, object]) -> None:
-    if place[:1] and place[0] in _CONFIDENTIAL and not _LOOKS_LIKE_A_KEY.fullmatch(key):
-        line = source.lines.get((*place, key), 1)
-        source.lines.setdefault((*place, "?"), line)
-        source.report((*place, "?"), f"unknown key; known here: {', '.join(known)}")
-        return
-    source.report((*place, key), f"unknown key{suggestion(key, known) or '; known here: ' + ', '.join(known)}")
+    here, near = (*place, key), suggestion(key, known)
+    if _confidential(place) and not near and not _LOOKS_LIKE_A_KEY.fullmatch(key):
+        unshown = (*place, "?")
+        source.lines[unshown] = source.lines[here]
+        here = unshown
+    source.report(here, f"unknown key{near or '; known here: ' + ', '.join(known)}")
 
 
 def _shown(source: Source, place: Place, value: object) -> str:
@@ -157,11 +157,15 @@ def _shown(source: Source, place: Place, value: object) -> str:
         return "a list"
     if value is None:
         return "nothing"
-    if place[:1] and place[0] in _CONFIDENTIAL:
+    if _confidential(place):
         return "a text" if isinstance(value, str) else "a bool" if isinstance(value, bool) else "a number"
     if isinstance(value, str):
         return quoted(value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…")
     return str(value).lower()
+
+
+def _confidential(place: Place) -> bool:
+    return bool(place) and place[0] in _CONFIDENTIAL
 
 
 def _required(info: FieldInfo) -> bool:

@@ -51,9 +51,8 @@ class Reader:
     read: Callable[[object, Written], object]
 
 
-def duration(value: object, written: Written) -> float:
+def duration(value: object, _: Written) -> float:
     """`8s`, `500ms`, `1.5m`, `2h` in seconds; may be zero."""
-    del written
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise Expected("expected a duration such as 8s, 500ms or 2m")
@@ -67,14 +66,13 @@ def wait(value: object, written: Written) -> float:
     """A duration in seconds that is not zero."""
     seconds = duration(value, written)
     # Envoy counts in milliseconds, and takes zero for "no limit".
-    if seconds < 0.001:  # noqa: PLR2004 - a millisecond
+    if seconds < 0.001:
         raise Expected("expected a duration of at least 1ms")
     return seconds
 
 
-def size(value: object, written: Written) -> int:
+def size(value: object, _: Written) -> int:
     """`32MiB`, `512KiB` or a plain number, in bytes."""
-    del written
     match = _SIZE.fullmatch(str(value)) if isinstance(value, str | int) and not isinstance(value, bool) else None
     if match is None:
         raise Expected("expected a size such as 32MiB, 512KiB or a number of bytes")
@@ -84,51 +82,45 @@ def size(value: object, written: Written) -> int:
     return count
 
 
-def address(value: object, written: Written) -> str:
+def address(value: object, _: Written) -> str:
     """An IP address; Envoy does not look up the name of a place to listen."""
-    del written
     try:
         return str(ipaddress.ip_address(value if isinstance(value, str) else ""))
     except ValueError:
         raise Expected("expected an IP address such as 127.0.0.1 or 0.0.0.0") from None
 
 
-def sha256(value: object, written: Written) -> str:
+def sha256(value: object, _: Written) -> str:
     """A SHA-256 in hex, in lower case."""
-    del written
     digest = value.lower() if isinstance(value, str) else ""
     if not _SHA256.fullmatch(digest):
         raise Expected("expected a SHA-256 in 64 hex digits, in quotes if they are all decimal")
     return digest
 
 
-def name(value: object, written: Written) -> object:
+def name(value: object, _: Written) -> object:
     """A model's name."""
-    del written
     if isinstance(value, str) and not _NAME.fullmatch(value):
         raise Expected("expected a name of 1 to 256 visible ASCII characters without spaces")
     return value
 
 
-def label(value: object, written: Written) -> object:
+def label(value: object, _: Written) -> object:
     """A name for people to read."""
-    del written
     if isinstance(value, str) and not (value.isprintable() and 1 <= len(value.strip()) <= _LABEL_CHARACTERS):
         raise Expected("expected a name of 1 to 256 printable characters")
     return value
 
 
-def strategy(value: object, written: Written) -> object:
+def strategy(value: object, _: Written) -> object:
     """Refuse by name what will come later."""
-    del written
     if value in _LATER_STRATEGIES:
         raise ValueError(f"the strategy {value} is not available yet: use weighted or failover")
     return value
 
 
-def base_url(value: object, written: Written) -> object:
+def base_url(value: object, _: Written) -> object:
     """An http or https URL without query, without its trailing slash."""
-    del written
     if not isinstance(value, str):
         return value
     try:

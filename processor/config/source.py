@@ -103,7 +103,7 @@ def read(path: Path, environ: Mapping[str, str]) -> Source:
         raise ConfigError("not UTF-8 text", file=str(path)) from None
     if match := _FORBIDDEN.search(text):
         line = text.count("\n", 0, match.start()) + 1
-        raise ConfigError(f"not YAML: the character {ascii(match[0])}", file=str(path), line=line)
+        raise ConfigError(f"not YAML: the character {match[0]!a}", file=str(path), line=line)
     return _Reader(Source(path), environ).read(text)
 
 
@@ -121,7 +121,7 @@ class _Reader:
             self._refuse_graphs(held)
             node = yaml.compose(held, Loader=_LOADER)
         except yaml.YAMLError as error:
-            raise self._syntax_error(error) from None
+            raise self._syntax_error(error, text.count("\n") + 1) from None
         self._source.lines[()] = 1
         self._source.values = None if node is None else self._value(node, ())
         return self._source
@@ -141,14 +141,16 @@ class _Reader:
             elif depth > _DEEPEST:
                 message = f"nested deeper than {_DEEPEST} levels"
             if message:
-                raise ConfigError(message, file=str(self._source.file), line=event.start_mark.line + 1)
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise ConfigError(message, file=str(self._source.file), line=line)
 
-    def _syntax_error(self, error: yaml.YAMLError) -> ConfigError:
-        mark = getattr(error, "problem_mark", None)
+    def _syntax_error(self, error: yaml.YAMLError, last_line: int) -> ConfigError:
         words = (getattr(error, "context", None), getattr(error, "problem", None))
-        # A mark behind the last line is a parser's way to say "the end came too soon".
         problem = " ".join(" ".join(filter(None, words)).split()) or "unreadable"
-        return ConfigError(f"not YAML: {problem}", file=str(self._source.file), line=mark.line + 1 if mark else 1)
+        mark = getattr(error, "problem_mark", None)
+        # What is missing at the end is marked behind the last line.
+        line = min(mark.line + 1, last_line) if mark else 1
+        return ConfigError(f"not YAML: {problem}", file=str(self._source.file), line=line)
 
     def _value(self, node: yaml.Node, place: Place) -> object:
         self._source.lines.setdefault(place, node.start_mark.line + 1)
@@ -190,25 +192,23 @@ class _Reader:
 
     def _resolved(self, text: str, place: Place) -> str | Broken:
         """The text with its references' values in it."""
-        pieces: list[str] = []
-        literal: list[str] = []
-        names: list[str] = []
-        defaulted = False
-        for number, piece in enumerate(_HELD.split(text)):
-            escaped, expression = self._held[int(piece)].groups() if number % 2 else (f"${piece}", None)
-            if expression is None:
-                pieces.append(escaped[1:])
-                literal.append(escaped[1:])
-                continue
-            match = _EXPRESSION.fullmatch(expression)
-            value = self._variable(match, place)
-            if match is None or value is None:
-                return BROKEN
-            names.append(match[1])
-            pieces.append(value)
-            defaulted |= bool(match[2])
+        start, *rest = _HELD.split(text)
+        pieces, literal, names, defaulted = [start], [start], [], False
+        for number, after in zip(rest[::2], rest[1::2], strict=True):
+            escaped, expression = self._held[int(number)].groups()
+            if escaped:
+                value = escaped.removeprefix("$")
+                literal.append(value)
+            else:
+                match = _EXPRESSION.fullmatch(expression)
+                value = self._variable(match, place)
+                if match is None or value is None:
+                    return BROKEN
+                names.append(match[1])
+                defaulted |= bool(match[2])
+            pieces += (value, after)
+            literal.append(after)
         if names:
-            start = _HELD.split(text)[0]
             self._source.references[place] = Reference(tuple(names), "".join(literal), start, defaulted)
         return "".join(pieces)
 

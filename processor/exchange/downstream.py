@@ -119,8 +119,10 @@ class DownstreamExchange:
         name = _model_name(fields)
         facts["request_model"] = name
         model = self._model(name)
+        facts["request_model"] = model.name
         start = first_target(model.strategy, [target.weight for target in model.targets], self._gateway.chance())
         targets = model.order(start)
+        facts["provider"] = targets[0].provider.name  # until another target answers
         stream = _flag(fields, "stream")
         plan = Plan(
             key=self._key.name if self._key else "",

@@ -154,7 +154,7 @@ class UpstreamExchange:
             request.body,
             headers,
             _removed(event.headers, headers, _TO_VENDOR),
-            {"provider": provider.name, "request_model": plan.model.name},
+            {"provider": provider.name},
         )
 
     def _response(self, event: ResponseHeaders) -> tuple[Action, ...]:
