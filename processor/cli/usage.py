@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from processor.accounting.report import By, plain, summarize, table
 from processor.adapters import jsonl_usage, sqlite_usage
@@ -20,14 +19,9 @@ from processor.wire.json import encode
 _UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 
 
-class _Reader(Protocol):
-    def __call__(self, path: Path, *, since: float) -> Iterator[UsageRecord]: ...
-
-
-_SINKS: tuple[tuple[str, _Reader], ...] = (
-    (sqlite_usage.FILE_NAME, sqlite_usage.read_usage),
-    (jsonl_usage.FILE_NAME, jsonl_usage.read_usage),
-)
+_FILE_NAMES = (sqlite_usage.FILE_NAME, jsonl_usage.FILE_NAME)
+_SQLITE = b"SQLite format 3\0"
+"""What a database begins with."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an age such as 90m, 24h, 7d, or a date such as 2026-11-01 (default: all)",
     )
     add_state(parser)
+    parser.add_argument(
+        "--file", metavar="FILE", type=Path, help="the records, where usage.path has put them elsewhere"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -51,8 +48,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: nothing was ever recorded there, or it cannot be read.
     """
-    path, read = _newest(args.state)
-    report = summarize(read(path, since=args.since), By(args.by), day=_local_day)
+    report = summarize(_records(args), By(args.by), day=_local_day)
     if args.json:
         print(encode(plain(report)).decode())
     elif report.groups:
@@ -73,12 +69,23 @@ def _since(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: {expected}") from None
 
 
-def _newest(state: Path) -> tuple[Path, _Reader]:
+def _records(args: argparse.Namespace) -> Iterator[UsageRecord]:
+    path = args.file or _newest(args.state)
+    try:
+        with path.open("rb") as file:
+            is_sqlite = file.read(len(_SQLITE)) == _SQLITE
+    except OSError as error:
+        raise ConfigError(f"cannot read usage records from it: {error.strerror}", file=str(path)) from None
+    read = sqlite_usage.read_usage if is_sqlite else jsonl_usage.read_usage
+    return read(path, since=args.since)
+
+
+def _newest(state: Path) -> Path:
     """The file records were last written to; changing the configured sink leaves the old one there."""
-    found = [(path, read) for name, read in _SINKS if (path := state / name).exists()]
+    found = [path for name in _FILE_NAMES if (path := state / name).exists()]
     if not found:
         raise ConfigError("no usage has been recorded there; is it the gateway's --state folder?", file=str(state))
-    return max(found, key=lambda sink: _written(sink[0]))
+    return max(found, key=_written)
 
 
 def _written(path: Path) -> float:

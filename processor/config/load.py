@@ -10,7 +10,7 @@ from types import MappingProxyType
 from msgspec.structs import replace
 
 from processor.config.fill import fill, suggestion
-from processor.config.readers import header_safe
+from processor.config.readers import NAME, header_safe
 from processor.config.schema import Config, KeyConfig, KnownProvider, ModelConfig, ProviderConfig, TargetConfig
 from processor.config.source import Place, Source, read
 
@@ -22,7 +22,6 @@ RESERVED = frozenset(
 )
 """First segments of the gateway's own paths; a provider's name stands in the same place."""
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MODEL_NAME = re.compile(r"[\x21-\x7e]{1,256}")
 
 
 def load(path: Path, *, known: Sequence[KnownProvider], environ: Mapping[str, str]) -> Config:
@@ -89,7 +88,7 @@ class _Providers:
         if name == DEMO:
             if not self._demo:
                 self._source.report(place, "the demo vendor is off: switch it on with `demo: true`")
-        elif name not in self._written and name not in self.found:
+        elif name not in self._written:
             if name not in self._known:
                 near = suggestion(name, [*self._known, *self._written])
                 self._source.report(place, f"there is no provider of this name{near}")
@@ -99,11 +98,11 @@ class _Providers:
     def _vendor(self, place: Place, entry: ProviderConfig) -> ProviderConfig:
         if entry.dialect:
             self._source.report((*place, "dialect"), f"{entry.name} is a known provider: its dialect is known too")
-        # What else the entry says gives it a use without a key: another host, or a proxy's certificate in passthrough.
-        # And a key from the environment is not for a host it was not made for.
-        if entry.api_keys or entry.base_url or entry.ca_file or (*place, "api_key") in self._source.lines:
+        # A key from the environment is not for a host it was not made for.
+        if entry.base_url or (*place, "api_key") in self._source.lines:
             return entry
-        key = self._environment_key(place, entry.name, "or give it an api_key")
+        # A certificate has its use without a key, in passthrough; an entry that says nothing has none.
+        key = self._environment_key(place, entry.name, "or give it an api_key", required=not entry.ca_file)
         return replace(entry, api_keys=(key,) if key else ())
 
     def _check_self_hosted(self, place: Place, entry: ProviderConfig) -> None:
@@ -119,14 +118,14 @@ class _Providers:
         elif not entry.base_url and (*place, "base_url") not in self._source.lines:
             self._source.report(place, "base_url is missing: a self-hosted provider needs one")
 
-    def _environment_key(self, place: Place, name: str, otherwise: str) -> str | None:
+    def _environment_key(self, place: Place, name: str, otherwise: str, *, required: bool = True) -> str | None:
         provider = self._known[name]
         try:
             key = environment_key(provider, self._environ)
         except ValueError as error:
             self._source.report(place, str(error))
             return None
-        if key is None:
+        if key is None and required:
             remedy = f"set {' or '.join(provider.env)}, {otherwise}" if provider.env else otherwise.removeprefix("or ")
             self._source.report(place, f"{name} has no key: {remedy}")
         return key
@@ -135,7 +134,7 @@ class _Providers:
 def _model(source: Source, model: ModelConfig, providers: _Providers) -> ModelConfig:
     """The model with its targets' providers under their proper names."""
     place = ("models", model.name)
-    if not _MODEL_NAME.fullmatch(model.name):
+    if not NAME.fullmatch(model.name):
         source.report(place, "a model's name stands in headers: use 1 to 256 visible ASCII characters without spaces")
     if not any(target.weight for target in model.targets):
         source.report((*place, "targets"), "every weight is 0: one at least must be more")

@@ -20,7 +20,7 @@ _SIZE = re.compile(r"([0-9]{1,12}) ?(KiB|MiB|GiB|)")
 _LARGEST = 1024**3
 """Bytes; a body is held in memory while it is translated."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_NAME = re.compile(r"[\x21-\x7e]{1,256}")
+NAME = re.compile(r"[\x21-\x7e]{1,256}")
 """Names of models stand in headers and paths."""
 _LABEL_CHARACTERS = 256
 _URL_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
@@ -100,7 +100,7 @@ def sha256(value: object, _: Written) -> str:
 
 def name(value: object, _: Written) -> object:
     """A model's name."""
-    if isinstance(value, str) and not _NAME.fullmatch(value):
+    if isinstance(value, str) and not NAME.fullmatch(value):
         raise Expected("expected a name of 1 to 256 visible ASCII characters without spaces")
     return value
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import msgspec
+from msgspec import UNSET
 
-from processor.dialects.base import ClientResponse, UpstreamRequest
-from processor.dialects.openai_chat_edits import Edit
-from processor.dialects.openai_chat_repairs import CodeInside, Repair, error_in, generated_text
-from processor.dialects.openai_chat_stream import Chunks, OpenAIChatStream
+from processor.dialects.base import ClientResponse, HeaderPairs, UpstreamRequest
+from processor.dialects.openai_chat_edits import WITH_USAGE, Edit
+from processor.dialects.openai_chat_fold import folded, is_stream
+from processor.dialects.openai_chat_repairs import Repair, SoFar
+from processor.dialects.openai_chat_rules import CodeInside, Rules
+from processor.dialects.openai_chat_skim import Skim, counted, skim
+from processor.dialects.openai_chat_stream import OpenAIChatStream
 from processor.dialects.usage_shapes import openai
-from processor.domain import Usage
 from processor.errors import MalformedRequest, UpstreamProtocolError
-from processor.wire.json import Fields, JSONError, decode, decode_fields, encode, raw
-
-_ALWAYS_PARSED = (b'"usage"', b'"error"')
+from processor.wire.json import Fields, JSONError, decode, encode, raw
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,21 +31,18 @@ class OpenAIChat:
     """Changes to the answer, in this order."""
     check: CodeInside | None = None
     """How the vendor reports an error inside a 200, beside OpenAI's own way."""
+    statuses: Mapping[str, int] = field(default_factory=dict)
+    """The HTTP statuses of the vendor's codes, for an `error` inside a 200."""
     stream_usage: bool = True
     """Whether the vendor takes `stream_options.include_usage`; some old servers refuse it."""
-    headers: tuple[tuple[str, str], ...] = field(default=())
+    headers: HeaderPairs = ()
 
     def request(self, fields: Fields, *, model: str, stream: bool) -> UpstreamRequest:
         """The client's request with the vendor's model, edited; what is not edited stays as it was written."""
         fields = dict(fields)
         fields["model"] = raw(model)
-        if not stream:
-            # With `stream: false` OpenAI and others refuse the options.
-            fields.pop("stream_options", None)
-        elif self.stream_usage:
-            options = decode(fields["stream_options"]) if "stream_options" in fields else None
-            fields["stream_options"] = raw({**(options or {}), "include_usage": True})
         try:
+            self._set_stream_options(fields, stream=stream)
             for edit in self.edits:
                 edit.apply(fields, model)
         except JSONError as error:
@@ -53,46 +51,55 @@ class OpenAIChat:
 
     def response(self, body: bytes) -> ClientResponse:
         """The vendor's answer, as it came unless something in it needs repair."""
-        try:
-            fields = decode_fields(body.strip())  # DeepSeek sends blank lines while a request waits
-            if error := error_in(
-                {name: decode(fields[name]) for name in fields if name in self._error_keys}, self.check
-            ):
-                raise error
-            if any(needle in body for repair in self.repairs for needle in repair.needles):
-                answer = decode(body)
-                for repair in self.repairs:
-                    repair.apply(answer)
-                body = encode(answer)
-                fields = decode_fields(body)
-            usage = _usage(fields)
-            chars = 0 if usage else sum(len(text.encode()) for text in generated_text(decode(body)))
-        except JSONError as error:
-            raise UpstreamProtocolError(f"The vendor's answer is not a JSON object: {error}.") from None
-        return ClientResponse(body=body, usage=usage, model=_text(fields.get("model")), output_chars=chars)
+        body = body.strip()  # DeepSeek sends blank lines while a request waits
+        if is_stream(body):
+            return self._folded(body)
+        so_far = SoFar(streamed=False)
+        seen = skim(body)
+        if seen is None or self._rules.concern(seen, so_far):
+            body = self._mended(body, so_far)
+            seen = skim(body)
+        return _answer(body, seen)
 
     def stream(self, *, include_usage: bool) -> OpenAIChatStream:
         """A stream's translator."""
-        return OpenAIChatStream(self._chunks, include_usage=include_usage)
+        return OpenAIChatStream(self._rules, include_usage=include_usage)
+
+    def _set_stream_options(self, fields: Fields, *, stream: bool) -> None:
+        if not stream:
+            fields.pop("stream_options", None)  # without a stream, OpenAI and others refuse them
+        elif self.stream_usage:
+            options = decode(fields["stream_options"]) if "stream_options" in fields else None
+            if not isinstance(options, dict | None):
+                raise MalformedRequest("`stream_options` must be an object.", param="stream_options")
+            fields["stream_options"] = raw({**(options or {}), **WITH_USAGE})
+
+    def _mended(self, body: bytes, so_far: SoFar) -> bytes:
+        try:
+            mended = self._rules.mend(body, so_far)
+        except JSONError as error:
+            raise UpstreamProtocolError(f"The vendor's answer is not JSON: {error}.") from None
+        if mended is None:
+            raise UpstreamProtocolError("The vendor's answer is not a JSON object.")
+        return mended
+
+    def _folded(self, body: bytes) -> ClientResponse:
+        stream = self.stream(include_usage=True)
+        answer = folded(stream.feed(body) + stream.close())
+        return ClientResponse(body=answer, usage=stream.usage, model=stream.model, output_chars=stream.output_chars)
 
     @cached_property
-    def _chunks(self) -> Chunks:
-        repaired = tuple(needle for repair in self.repairs for needle in repair.needles)
-        checked = (self.check.needle,) if self.check else ()
-        needles = tuple(dict.fromkeys((*_ALWAYS_PARSED, *repaired, *checked)))
-        return Chunks(repairs=self.repairs, check=self.check, needles=needles)
-
-    @cached_property
-    def _error_keys(self) -> frozenset[str]:
-        """The top-level keys an error inside a 200 may stand in."""
-        inside = {self.check.place[0], self.check.message} if self.check else set()
-        return frozenset({"error"} | inside)
+    def _rules(self) -> Rules:
+        return Rules(repairs=self.repairs, check=self.check, statuses=self.statuses)
 
 
-def _usage(fields: Fields) -> Usage | None:
-    return openai({"usage": decode(fields["usage"])}) if "usage" in fields else None
-
-
-def _text(value: msgspec.Raw | None) -> str:
-    found = decode(value) if value is not None else None
-    return found if isinstance(found, str) else ""
+def _answer(body: bytes, seen: Skim | None) -> ClientResponse:
+    if seen is None:  # a content that is not text, say: not OpenAI's form, but the client may know it
+        answer = decode(body)
+        return ClientResponse(body=body, usage=openai(answer), model=str(answer.get("model") or ""))
+    if not isinstance(seen.choices, list):
+        raise UpstreamProtocolError("The vendor's answer holds no choices.")
+    usage = counted(bytes(seen.usage)) if seen.usage is not UNSET else None
+    messages = [choice.message for choice in seen.choices if choice.message] if usage is None else []
+    chars = sum(message.size() for message in messages)
+    return ClientResponse(body=body, usage=usage, model=seen.model or "", output_chars=chars)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-from processor.errors import MalformedRequest
-from processor.wire.json import JSON, Fields, decode, encode, raw
+from processor.dialects.openai_chat_messages import split
+from processor.wire.json import Fields, decode, encode, raw
+
+WITH_USAGE: dict[str, Any] = {"include_usage": True}
+"""The `stream_options` that make a stream tell its usage."""
+
+ALL = ("*",)
+NONE: tuple[str, ...] = ()
 
 
 class Edit(Protocol):
@@ -20,20 +27,17 @@ class Edit(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Leave parameters out; with `models`, only for models whose names begin so, with `unless` for all others."""
+    """Leave parameters out. Models are shell-style patterns, matched in lower case."""
 
     names: frozenset[str]
-    models: tuple[str, ...] = ()
-    unless: tuple[str, ...] = ()
+    models: tuple[str, ...] = ALL
+    unless: tuple[str, ...] = NONE
 
     def apply(self, fields: Fields, model: str) -> None:
         """Leave them out."""
-        if self.models and not model.lower().startswith(self.models):
-            return
-        if self.unless and model.lower().startswith(self.unless):
-            return
-        for name in self.names & fields.keys():
-            del fields[name]
+        if matches(model, self.models) and not matches(model, self.unless):
+            for name in self.names & fields.keys():
+                del fields[name]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +64,8 @@ class Clamp:
 
     def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
         """Move it to the nearer bound if it is outside."""
-        value = _number(fields, self.name)
-        if value is not None and not self.least <= value <= self.most:
+        value = decode(fields[self.name]) if self.name in fields else None
+        if isinstance(value, int | float) and not isinstance(value, bool) and not self.least <= value <= self.most:
             fields[self.name] = raw(min(max(value, self.least), self.most))
 
 
@@ -78,16 +82,30 @@ class OneOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Keep:
-    """Send a parameter only with the values the vendor takes."""
+class Listed:
+    """Send a single value as a list of one."""
 
     name: str
-    values: tuple[Any, ...]
+
+    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
+        """Wrap it."""
+        if self.name in fields and isinstance(value := decode(fields[self.name]), str):
+            fields[self.name] = raw([value])
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Send `tool_choice` only with the words the vendor takes. "none" is said to the others by offering no tools."""
+
+    values: tuple[str, ...]
 
     def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
         """Drop it with any other value."""
-        if self.name in fields and decode(fields[self.name]) not in self.values:
-            del fields[self.name]
+        if "tool_choice" not in fields or (choice := decode(fields["tool_choice"])) in self.values:
+            return
+        del fields["tool_choice"]
+        if choice == "none":
+            fields.pop("tools", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +114,37 @@ class Set:
 
     name: str
     value: Any
-    models: tuple[str, ...] = ()
-    """Only for models whose names begin so; none: for all."""
+    models: tuple[str, ...] = ALL
     whole_only: bool = False
     """Only where the answer is not streamed."""
 
     def apply(self, fields: Fields, model: str) -> None:
         """Add it."""
-        if self.models and not model.lower().startswith(self.models):
-            return
-        if self.whole_only and "stream" in fields and decode(fields["stream"]) is True:
-            return
-        fields.setdefault(self.name, raw(self.value))
+        if matches(model, self.models) and not (self.whole_only and streams(fields)):
+            fields.setdefault(self.name, raw(self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOnly:
+    """Ask models that only stream for a stream; a client that did not want one gets it folded into one answer."""
+
+    models: tuple[str, ...]
+
+    def apply(self, fields: Fields, model: str) -> None:
+        """Ask for a stream."""
+        if matches(model, self.models) and not streams(fields):
+            fields["stream"] = raw(value=True)
+            fields["stream_options"] = raw(WITH_USAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class LowerCaseModel:
+    """Send the model's name in lower case."""
+
+    def apply(self, fields: Fields, model: str) -> None:
+        """Write it so."""
+        if model != model.lower():
+            fields["model"] = raw(model.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +152,11 @@ class Effort:
     """`reasoning_effort` as the vendor's own switch: the parameters for each effort, merged under the client's own."""
 
     settings: Mapping[str, Mapping[str, Any]]
+    unless: tuple[str, ...] = NONE
 
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
+    def apply(self, fields: Fields, model: str) -> None:
         """Replace it."""
-        if "reasoning_effort" not in fields:
+        if "reasoning_effort" not in fields or matches(model, self.unless):
             return
         effort = decode(fields.pop("reasoning_effort"))
         for name, value in self.settings.get(effort, {}).items() if isinstance(effort, str) else ():
@@ -130,100 +168,22 @@ class SchemaToObject:
     """A `json_schema` answer from a vendor that knows `json_object` only: the schema goes into the prompt."""
 
     def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
-        """Rewrite `response_format` and add a system message, which has to say "json"."""
+        """Rewrite `response_format` and add a system message, which has to say "JSON"."""
         wanted = decode(fields["response_format"]) if "response_format" in fields else None
         if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
             return
         described = wanted.get("json_schema")
         schema = described.get("schema") if isinstance(described, dict) else None
-        fields["response_format"] = raw({"type": "json_object"})
         text = "Answer with one JSON object that follows this JSON schema: " + encode(schema or {}).decode()
-        fields["messages"] = raw([{"role": "system", "content": text}, *_messages(fields)])
+        fields["response_format"] = raw({"type": "json_object"})
+        fields["messages"] = raw([raw({"role": "system", "content": text}), *split(fields)])
 
 
-MessagesEdit = Callable[[list[JSON]], list[JSON]]
+def matches(model: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a model's name fits one of the patterns."""
+    return patterns is ALL or any(fnmatchcase(model.lower(), pattern) for pattern in patterns)
 
 
-@dataclass(frozen=True, slots=True)
-class Messages:
-    """A change to the messages, which are only parsed where one of the needles stands in their bytes."""
-
-    change: MessagesEdit
-    needles: tuple[bytes, ...]
-
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
-        """Parse, change, write."""
-        data = bytes(fields.get("messages", b""))
-        if any(needle in data for needle in self.needles):
-            before = _messages(fields)
-            after = self.change(before)
-            if after != before:
-                fields["messages"] = raw(after)
-
-
-def _developer_to_system(messages: list[JSON]) -> list[JSON]:
-    return [{**message, "role": "system"} if message.get("role") == "developer" else message for message in messages]
-
-
-def _system_first(messages: list[JSON]) -> list[JSON]:
-    """One system message, before all others; several are joined."""
-    system = [message for message in messages if message.get("role") == "system"]
-    others = [message for message in messages if message.get("role") != "system"]
-    if not system:
-        return messages
-    text = "\n\n".join(_text(message.get("content")) for message in system)
-    return [{"role": "system", "content": text}, *others]
-
-
-def _merge_neighbours(messages: list[JSON]) -> list[JSON]:
-    """Neighbours of one role as one message, where both are plain text."""
-    merged: list[JSON] = []
-    for message in messages:
-        last = merged[-1] if merged else {}
-        if _plain(message) and _plain(last) and last["role"] == message["role"]:
-            merged[-1] = {**last, "content": f"{last['content']}\n\n{message['content']}"}
-        else:
-            merged.append(message)
-    return merged
-
-
-def _fill_empty_assistant(messages: list[JSON]) -> list[JSON]:
-    """An assistant's turn that says nothing: a space, or null beside tool calls."""
-    return [
-        {**message, "content": None if message.get("tool_calls") else " "}
-        if message.get("role") == "assistant" and message.get("content") == ""
-        else message
-        for message in messages
-    ]
-
-
-DEVELOPER_TO_SYSTEM = Messages(_developer_to_system, (b'"developer"',))
-SYSTEM_FIRST = Messages(lambda messages: _system_first(_developer_to_system(messages)), (b'"system"', b'"developer"'))
-MERGE_NEIGHBOURS = Messages(_merge_neighbours, (b'"user"', b'"assistant"'))
-FILL_EMPTY_ASSISTANT = Messages(_fill_empty_assistant, (b'"assistant"',))
-
-
-def _messages(fields: Fields) -> list[JSON]:
-    found = decode(fields["messages"]) if "messages" in fields else []
-    if not isinstance(found, list) or not all(isinstance(message, dict) for message in found):
-        raise MalformedRequest("`messages` must be a list of objects.", param="messages")
-    return found
-
-
-def _plain(message: JSON) -> bool:
-    return (
-        message.get("role") in ("user", "assistant") and isinstance(message.get("content"), str) and len(message) == 2
-    )
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, list):
-        return "\n".join(
-            part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)
-        )
-    return content if isinstance(content, str) else ""
-
-
-def _number(fields: Fields, name: str) -> float | None:
-    value = decode(fields[name]) if name in fields else None
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+def streams(fields: Fields) -> bool:
+    """Whether the request asks for a stream."""
+    return "stream" in fields and bytes(fields["stream"]) == b"true"

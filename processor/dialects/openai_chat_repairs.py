@@ -1,184 +1,215 @@
-"""Changes to a chat answer, whole or a stream's chunk, that turn a vendor's deviation into OpenAI's form."""
+"""Changes to a chat answer, whole or a stream's chunk, that turn a vendor's deviation into OpenAI's form.
+
+The skim of an answer tells whether a repair is needed; only then is the answer parsed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from processor.dialects.vendor_errors import error_inside, refused
-from processor.errors import UpstreamRefused
+from msgspec import UNSET
+
+from processor.dialects.openai_chat_skim import Choice, Skim
 from processor.wire.json import JSON, encode
 
 
-class Repair(Protocol):
-    """Changes a parsed answer in place. It is only parsed if one of the needles stands in its bytes."""
+@dataclass(slots=True)
+class SoFar:
+    """What has passed of an answer: what a repair of a later chunk may have to know."""
 
-    @property
-    def needles(self) -> tuple[bytes, ...]:
-        """What to search for before parsing."""
+    streamed: bool
+    said: bool = False
+    """Whether there was anything a client can use."""
+    calls: dict[str, int] = field(default_factory=dict)
+    """The tool calls' ids to their indices. As many as a vendor sends in one answer, whose events are bounded."""
+
+
+class Repair(Protocol):
+    """Turns one deviation into OpenAI's form."""
+
+    def needed(self, seen: Skim, so_far: SoFar) -> bool:
+        """Whether the answer may hold the deviation."""
         ...
 
-    def apply(self, answer: JSON) -> None:
-        """Make the change."""
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:
+        """Change the parsed answer in place; tell whether anything changed."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FinishReasons:
-    """The vendor's own finish reasons, by OpenAI's."""
+    """The vendor's own finish reasons, by OpenAI's; None for one that says "not finished"."""
 
-    reasons: Mapping[str, str]
+    reasons: Mapping[str, str | None]
 
-    @property
-    def needles(self) -> tuple[bytes, ...]:
-        """The reasons as JSON strings."""
-        return tuple(encode(reason) for reason in self.reasons)
+    def needed(self, seen: Skim, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
+        """Whether one of them is there."""
+        return any(choice.finish_reason in self.reasons for choice in seen.choices or ())
 
-    def apply(self, answer: JSON) -> None:
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
         """Map each choice's."""
-        for choice in choices(answer):
-            reason = choice.get("finish_reason")
-            if isinstance(reason, str) and reason in self.reasons:
-                choice["finish_reason"] = self.reasons[reason]
+        found = [choice for choice in _choices(answer) if _word(choice.get("finish_reason")) in self.reasons]
+        for choice in found:
+            choice["finish_reason"] = self.reasons[choice["finish_reason"]]
+        return bool(found)
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningContent:
-    """vLLM's and Ollama's `reasoning`, under the name most clients read."""
+    """`reasoning` (vLLM, Ollama) or `reasoning_details` (MiniMax), under the name most clients read."""
 
-    needles: tuple[bytes, ...] = (b'"reasoning"',)
+    def needed(self, seen: Skim, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
+        """Whether there is reasoning under another name only."""
+        return any(
+            said.reasoning_content is None and (said.reasoning is not None or said.detailed())
+            for choice in seen.choices or ()
+            if (said := choice.said())
+        )
 
-    def apply(self, answer: JSON) -> None:
-        """Rename it in each message or delta."""
-        for message in messages(answer):
-            if "reasoning" in message:
-                value = message.pop("reasoning")
-                message.setdefault("reasoning_content", value)
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCalls:
-    """Tool calls with an index of -1 or none (Zhipu), arguments as an object, or one call without its list (Spark)."""
-
-    needles: tuple[bytes, ...] = (b'"tool_calls"',)
-
-    def apply(self, answer: JSON) -> None:
-        """Number them, write their arguments as text."""
-        for message in messages(answer):
-            calls = message.get("tool_calls")
-            if isinstance(calls, dict):
-                calls = message["tool_calls"] = [calls]
-            for number, call in enumerate(calls if isinstance(calls, list) else ()):
-                if isinstance(call, dict):
-                    _repair_call(call, number, streamed="delta" in _holder(answer))
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
+        """Rename it. The details stay as well: MiniMax wants them back in the next turn."""
+        changed = False
+        for choice in _choices(answer):
+            said = _said(choice)
+            if said.get("reasoning_content") is not None:
+                continue
+            text = said.pop("reasoning", None) or _details(said.get("reasoning_details"))
+            if isinstance(text, str) and text:
+                said["reasoning_content"] = text
+                changed = True
+        return changed
 
 
 @dataclass(frozen=True, slots=True)
 class HoistUsage:
     """Moonshot's `choices[0].usage`, at the top where OpenAI has it."""
 
-    needles: tuple[bytes, ...] = (b'"usage"',)
+    def needed(self, seen: Skim, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
+        """Whether a choice has a usage."""
+        return any(choice.usage is not UNSET for choice in seen.choices or ())
 
-    def apply(self, answer: JSON) -> None:
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
         """Move it."""
-        for choice in choices(answer):
-            if isinstance(usage := choice.pop("usage", None), dict) and not answer.get("usage"):
-                answer["usage"] = usage
+        found = [choice.pop("usage") for choice in _choices(answer) if "usage" in choice]
+        if found and not answer.get("usage"):
+            answer["usage"] = found[0]
+        return bool(found)
 
 
 @dataclass(frozen=True, slots=True)
-class MissingId:
-    """Spark's answers have a `sid` and no `id`."""
+class SparkEnvelope:
+    """Spark's answers have a `sid`, and neither `id` nor `object`, `created` and `model`."""
 
-    needles: tuple[bytes, ...] = (b'"sid"',)
+    def needed(self, seen: Skim, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
+        """Whether the id is missing."""
+        return not seen.id and bool(seen.sid)
 
-    def apply(self, answer: JSON) -> None:
-        """Make the one the other."""
-        if not answer.get("id") and (sid := answer.get("sid")):
-            answer["id"] = sid
-
-
-ErrorCheck = Callable[[JSON], UpstreamRefused | None]
-"""Finds the error an answer with status 200 holds."""
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:
+        """Fill in what clients with strict types insist on."""
+        if answer.get("id") or not answer.get("sid"):
+            return False
+        answer["id"] = answer["sid"]
+        answer.setdefault("object", "chat.completion.chunk" if so_far.streamed else "chat.completion")
+        answer.setdefault("created", 0)
+        answer.setdefault("model", "")
+        return True
 
 
 @dataclass(frozen=True, slots=True)
-class CodeInside:
-    """An error reported as a code inside a 200; OpenAI's own `error` is always looked for."""
+class MessageAtEnd:
+    """A stream's last event that says the whole message again (MiniMax): only its end is news."""
 
-    place: tuple[str, ...]
-    """Keys down to the code, such as `base_resp`, `status_code`."""
-    message: str
-    """The key of the message beside it."""
-    statuses: Mapping[int, int]
-    """The HTTP status each code means; 502 for others."""
+    def needed(self, seen: Skim, so_far: SoFar) -> bool:
+        """Whether a chunk holds a message."""
+        return so_far.streamed and any(choice.message is not None for choice in seen.choices or ())
 
-    @property
-    def needle(self) -> bytes:
-        """What to search for before parsing."""
-        return encode(self.place[0])
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:
+        """Turn it into a chunk, without the message if its pieces have passed."""
+        found = [choice for choice in _choices(answer) if "message" in choice]
+        for choice in found:
+            message = choice.pop("message")
+            choice["delta"] = message if isinstance(message, dict) and not so_far.said else {}
+        if found:
+            answer["object"] = "chat.completion.chunk"
+        return bool(found)
 
-    def __call__(self, answer: JSON) -> UpstreamRefused | None:
-        """The error, if the code is there and is not 0."""
-        value: Any = answer
-        for name in self.place[:-1]:
-            value = value.get(name)
-            if not isinstance(value, dict):
-                return None
-        code = value.get(self.place[-1])
-        if not isinstance(code, int) or code == 0:
-            return None
-        message = value.get(self.message)
-        return refused(
-            self.statuses.get(code, 502), str(message or f"The vendor reported error {code}."), code=str(code)
+
+@dataclass(frozen=True, slots=True)
+class ToolCalls:
+    """Tool calls with an index of -1 or none (Zhipu), without id or type, one that stands outside a list (Spark), with
+    arguments as an object, or with a finish reason that hides them (Ollama).
+    """
+
+    def needed(self, seen: Skim, so_far: SoFar) -> bool:
+        """Whether there are any."""
+        return any(
+            _calls_in(choice) or (so_far.calls and choice.finish_reason == "stop") for choice in seen.choices or ()
         )
 
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:
+        """Number them, complete them, write their arguments as text, say that they are why the answer ended."""
+        changed = False
+        for choice in _choices(answer):
+            said = _said(choice)
+            calls = said.get("tool_calls")
+            if isinstance(calls, dict):
+                calls = said["tool_calls"] = [calls]
+                changed = True
+            for call in calls if isinstance(calls, list) else ():
+                if isinstance(call, dict):
+                    before = encode(call)
+                    _complete(call, so_far, str(answer.get("id") or ""))
+                    changed |= encode(call) != before
+            if so_far.calls and choice.get("finish_reason") == "stop":
+                choice["finish_reason"] = "tool_calls"
+                changed = True
+        return changed
 
-def error_in(answer: JSON, check: ErrorCheck | None) -> UpstreamRefused | None:
-    """The error an answer or a chunk holds."""
-    return error_inside(answer) or (check(answer) if check else None)
+
+def _complete(call: JSON, so_far: SoFar, answer_id: str) -> None:
+    known = so_far.calls
+    index = call.get("index")
+    if not isinstance(index, int) or index < 0:
+        # A piece without an id goes on with the latest call.
+        index = known.get(str(call["id"]), len(known)) if call.get("id") else max(len(known) - 1, 0)
+    if so_far.streamed:
+        call["index"] = index
+    function = call.get("function")
+    if not isinstance(function, dict):
+        return
+    if not so_far.streamed or index not in known.values():
+        call["id"] = call.get("id") or f"call_{answer_id}_{len(known)}"
+        call["type"] = call.get("type") or "function"
+        known[str(call["id"])] = index if so_far.streamed else len(known)
+        if function.get("arguments") in (None, ""):
+            function["arguments"] = "" if so_far.streamed else "{}"
+    if isinstance(function.get("arguments"), dict | list):
+        function["arguments"] = encode(function["arguments"]).decode()
 
 
-def choices(answer: JSON) -> Iterator[JSON]:
+def _calls_in(choice: Choice) -> bool:
+    said = choice.said()
+    return said is not None and bool(said.tool_calls)
+
+
+def _choices(answer: JSON) -> Iterator[JSON]:
     """The choices that are objects."""
     found = answer.get("choices")
     yield from (choice for choice in (found if isinstance(found, list) else ()) if isinstance(choice, dict))
 
 
-def messages(answer: JSON) -> Iterator[JSON]:
-    """Each choice's message or delta."""
-    for choice in choices(answer):
-        message = choice.get("delta") or choice.get("message")
-        if isinstance(message, dict):
-            yield message
+def _said(choice: JSON) -> JSON:
+    """A choice's message or delta; an empty one if it has none."""
+    found = choice.get("delta") or choice.get("message")
+    return found if isinstance(found, dict) else {}
 
 
-def generated_text(answer: JSON) -> Iterator[str]:
-    """What a chunk or an answer says: content, reasoning, refusals, tool calls' names and arguments."""
-    for message in messages(answer):
-        for name in ("content", "reasoning_content", "reasoning", "refusal"):
-            if isinstance(text := message.get(name), str) and text:
-                yield text
-        calls = message.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
-            function = call.get("function") if isinstance(call, dict) else None
-            if isinstance(function, dict):
-                yield from (text for text in (function.get("name"), function.get("arguments")) if isinstance(text, str))
+def _details(details: Any) -> str:
+    parts = details if isinstance(details, list) else ()
+    return "".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))
 
 
-def finished(answer: JSON) -> bool:
-    """Whether a choice has come to its end."""
-    return any(choice.get("finish_reason") for choice in choices(answer))
-
-
-def _holder(answer: JSON) -> JSON:
-    return next(choices(answer), {})
-
-
-def _repair_call(call: JSON, number: int, *, streamed: bool) -> None:
-    if streamed and (not isinstance(call.get("index"), int) or call["index"] < 0):
-        call["index"] = number
-    function = call.get("function")
-    if isinstance(function, dict) and isinstance(function.get("arguments"), dict | list):
-        function["arguments"] = encode(function["arguments"]).decode()
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

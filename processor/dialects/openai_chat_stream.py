@@ -1,59 +1,45 @@
-"""A chat stream in OpenAI's dialect, on its way to the client. Most events are forwarded as they came, unparsed."""
+"""A chat stream in OpenAI's dialect, on its way to the client: most events are forwarded as they came, only skimmed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import UNSET
 
-from processor.dialects.openai_chat_repairs import (
-    ErrorCheck,
-    Repair,
-    choices,
-    error_in,
-    finished,
-    generated_text,
-)
-from processor.dialects.usage_shapes import openai
+from processor.dialects.openai_chat_repairs import SoFar
+from processor.dialects.openai_chat_rules import Rules
+from processor.dialects.openai_chat_skim import Choice, Skim, counted, skim
+from processor.dialects.vendor_errors import refusal
 from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import JSON, JSONError, decode, encode
 from processor.wire.sse import DONE, SSEDecoder, SSEEvent, encode_data
 
-_NULL_USAGE = (b',"usage":null', b'"usage":null,', b', "usage": null', b'"usage": null, ')
-"""How the chunks before the last say that they hold no count. Quotes inside a JSON string are escaped, so none of these
-can stand in generated text."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chunks:
-    """What is particular to one vendor's chunks."""
-
-    repairs: tuple[Repair, ...] = ()
-    check: ErrorCheck | None = None
-    needles: tuple[bytes, ...] = ()
-    """Those of the repairs and the check, and of what every vendor's chunks are parsed for."""
+_USAGE_KEYS = (b',"usage":', b', "usage": ')
+"""How a usage behind another field is written. Quotes inside a JSON string are escaped, so these bytes never stand in
+generated text: the first quote could only close a string, and then what follows would not be JSON.
+"""
+_KEPT_IN_USAGE_CHUNK = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 
 class OpenAIChatStream:
     """The StreamTranslator of OpenAI's dialect.
 
-    Every chunk is parsed until the first content; from then on only those whose bytes hold usage, an error, or
-    something to repair. The generated text of the others is measured by their length less that of an empty chunk.
+    An error event ends it: what came before the error in the same chunk is not returned. An event that is not JSON is
+    left out. `output_chars` counts the bytes of generated text, which is what tokens are estimated from.
     """
 
-    def __init__(self, chunks: Chunks, *, include_usage: bool) -> None:
+    def __init__(self, rules: Rules, *, include_usage: bool) -> None:
         self.usage: Usage | None = None
         self.model = ""
         self.content_seen = False
         self.output_chars = 0
-        self._chunks = chunks
+        self._rules = rules
         self._include_usage = include_usage
         self._decoder = SSEDecoder()
-        self._frame = 0
-        """Bytes of a chunk around its text."""
+        self._so_far = SoFar(streamed=True)
         self._finished = False
         self._ended = False
-        self._usage_chunk: bytes | None = None
-        """The chunk that tells the client the usage, kept until the end of the stream."""
+        self._last_count = b""
+        """The chunk with the latest usage; one event, which the decoder bounds."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the vendor's next bytes; return the client's."""
@@ -64,7 +50,10 @@ class OpenAIChatStream:
 
     def close(self) -> bytes:
         """The vendor's body has ended: supply the `[DONE]` it may have left out."""
-        out = b"".join(map(self._event, self._decoder.close()))
+        out = b""
+        for event in self._decoder.close():
+            event.raw = event.raw.rstrip(b"\r\n") + b"\n\n"  # its empty line is missing
+            out += self._event(event)
         if self._ended:
             return out
         if not self._finished:
@@ -77,78 +66,77 @@ class OpenAIChatStream:
             return b""
         if not data:
             return event.raw
-        if data == b"[DONE]":
+        if data.startswith(b"[DONE]"):
             return self._end()
-        if self.content_seen and not self._worth_parsing(data):
-            self.output_chars += max(len(data) - self._frame, 0)
-            return event.raw
-        if self.content_seen and b'"usage"' in data and (stripped := self._without_null_usage(event.raw)):
-            self.output_chars += max(len(data) - self._frame, 0)
-            return stripped
-        return self._parsed(event)
+        seen = skim(data)
+        if seen is None or event.event == "error" or self._rules.concern(seen, self._so_far):
+            return self._mended(event)
+        return self._passed(seen, data, event.raw)
 
-    def _worth_parsing(self, data: bytes) -> bool:
-        for needle in self._chunks.needles:
-            if needle in data:
-                return True
-        if self._finished or b'"finish_reason"' not in data:
-            return False
-        return b'"finish_reason":null' not in data and b'"finish_reason": null' not in data
-
-    def _without_null_usage(self, raw: bytes) -> bytes | None:
-        """The chunk without its empty usage; None if it has to be parsed for something else."""
-        for null in _NULL_USAGE:
-            if null in raw:
-                stripped = raw.replace(null, b"", 1)
-                return None if self._worth_parsing(stripped) else raw if self._include_usage else stripped
-        return None
-
-    def _parsed(self, event: SSEEvent) -> bytes:
+    def _mended(self, event: SSEEvent) -> bytes:
         try:
-            chunk = decode(event.data)
+            data = self._rules.mend(event.data, self._so_far)
         except JSONError:
-            return b""  # an event that is not JSON breaks clients; the stream goes on without it
-        if not isinstance(chunk, dict):
-            return b""
-        if error := error_in(chunk, self._chunks.check):
-            raise error
-        before = encode(chunk)
-        for repair in self._chunks.repairs:
-            repair.apply(chunk)
-        self._note(chunk, len(event.data))
-        if self._take_usage(chunk):
-            return b""
-        after = encode(chunk)
-        return event.raw if after == before else encode_data(after)
+            data = None
+        if event.event == "error":
+            raise refusal(502, event.data, vendor="The vendor")
+        if data is None:
+            return b""  # clients fail on an event that is not a JSON object; the stream goes on without it
+        raw = event.raw if data is event.data else encode_data(data, event.event)
+        seen = skim(data)
+        if seen is None:  # a content that is not text, say: not OpenAI's form, but the client may know it
+            self.content_seen = True
+            return raw
+        return self._passed(seen, data, raw)
 
-    def _note(self, chunk: JSON, size: int) -> None:
-        text = sum(len(piece.encode()) for piece in generated_text(chunk))
-        self.output_chars += text
-        if text and not self._frame:
-            self._frame = max(size - text, 1)
-        self._finished = self._finished or finished(chunk)
-        self.content_seen = self.content_seen or bool(text) or self._finished
-        if not self.model and isinstance(model := chunk.get("model"), str):
-            self.model = model
+    def _passed(self, seen: Skim, data: bytes, raw: bytes) -> bytes:
+        """Note what a chunk holds, and take its usage off."""
+        for choice in seen.choices or ():
+            self._note(choice)
+        if not self.model and seen.model:
+            self.model = seen.model
+        if seen.usage is UNSET:
+            return raw
+        value = bytes(seen.usage)
+        usage = counted(value)
+        if usage is None:
+            return raw if self._include_usage else _without_usage(data, raw, value, null=False)
+        self.usage = usage
+        self._last_count = data
+        if not seen.choices:
+            return b""  # the client's turn to see it, if it wants to, comes at the end
+        return _without_usage(data, raw, value, null=self._include_usage)
 
-    def _take_usage(self, chunk: JSON) -> bool:
-        """Note a count and take it off the chunk; whether nothing of the chunk is left for now."""
-        if "usage" not in chunk:
-            return False
-        counted = openai(chunk)
-        if counted is not None:
-            self.usage = counted
-            if self._include_usage:
-                kept: JSON = {name: chunk[name] for name in ("id", "object", "created", "model") if name in chunk}
-                self._usage_chunk = encode_data(encode({**kept, "choices": [], "usage": chunk["usage"]}))
-        if counted is not None and not any(choices(chunk)):
-            return True
-        if counted is not None and self._include_usage:
-            chunk["usage"] = None
-        elif not self._include_usage:
-            del chunk["usage"]
-        return False
+    def _note(self, choice: Choice) -> None:
+        said = choice.said()
+        if said is not None:
+            size = said.size()
+            self.output_chars += size
+            if not self.content_seen and (size or said.more()):
+                self.content_seen = self._so_far.said = True
+        if choice.finish_reason:
+            self._finished = self.content_seen = True
 
     def _end(self) -> bytes:
         self._ended = True
-        return (self._usage_chunk or b"") + DONE
+        if not self._include_usage or not self._last_count:
+            return DONE
+        chunk = decode(self._last_count)
+        if not chunk.get("choices"):
+            return encode_data(self._last_count) + DONE
+        kept = {name: chunk[name] for name in _KEPT_IN_USAGE_CHUNK if name in chunk}
+        return encode_data(encode({**kept, "choices": [], "usage": chunk["usage"]})) + DONE
+
+
+def _without_usage(data: bytes, raw: bytes, value: bytes, *, null: bool) -> bytes:
+    """The event without its usage, or with null for it: by cutting where its place is plain, else by parsing."""
+    for key in _USAGE_KEYS:
+        head, found, tail = raw.partition(key + value)
+        if found and key not in tail:
+            return head + key + b"null" + tail if null else head + tail
+    chunk: JSON = decode(data)
+    if null:
+        chunk["usage"] = None
+    else:
+        del chunk["usage"]
+    return encode_data(encode(chunk))

@@ -90,10 +90,12 @@ class UpstreamExchange:
     async def receive(self, event: Event) -> tuple[Action, ...]:
         """Answer Envoy's next message."""
         began = self._upstream.clock()
-        try:
-            return self._answer(event, began)
-        finally:
-            self._spent += self._upstream.clock() - began
+        actions = self._answer(event, began)
+        self._spent += self._upstream.clock() - began
+        if actions:
+            last = actions[-1]
+            self.done = isinstance(last, EndTrailers | Respond) or (isinstance(last, Send) and last.end_of_stream)
+        return actions
 
     def expire(self) -> tuple[Action, ...]:
         """The first content did not come in time: answer the held headers with a 504."""

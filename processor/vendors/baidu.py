@@ -1,9 +1,10 @@
-"""Baidu Qianfan v2."""
+"""Baidu Qianfan v2. Turns must alternate, and names of models are in lower case."""
 
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import DEVELOPER_TO_SYSTEM, Drop, Effort
+from processor.dialects.openai_chat_edits import Drop, Effort, LowerCaseModel
+from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons
 from processor.domain import Operation
 from processor.vendors._parameters import ENABLE_THINKING, OPENAI_ONLY
@@ -22,7 +23,12 @@ VENDOR = Vendor(
     operations={
         Operation.CHAT: OpenAIChat(
             path="/v2/chat/completions",
-            edits=(DEVELOPER_TO_SYSTEM, Drop(OPENAI_ONLY - {"metadata"}), Effort(ENABLE_THINKING)),
+            edits=(
+                LowerCaseModel(),
+                Messages((DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS)),
+                Drop(OPENAI_ONLY - {"metadata"}),
+                Effort(ENABLE_THINKING),
+            ),
             repairs=(FinishReasons({"normal": "stop"}),),
         ),
     },

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import DEVELOPER_TO_SYSTEM, Drop, OneOf
+from processor.dialects.openai_chat_edits import Drop, Effort, OneOf
+from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.domain import Operation
-from processor.vendors._parameters import OPENAI_ONLY
+from processor.vendors._parameters import MINIMAL_TO_HIGH, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
 
 VENDOR = Vendor(
@@ -25,6 +26,8 @@ VENDOR = Vendor(
             "v3/tts",
             "v3/sauc",
             "v3/auc",
+            "v3/plan/sauc",
+            "v3/plan/tts",
             "v3/realtime",
         )
     },
@@ -32,9 +35,10 @@ VENDOR = Vendor(
         Operation.CHAT: OpenAIChat(
             path="/api/v3/chat/completions",
             edits=(
-                DEVELOPER_TO_SYSTEM,
+                Messages((DEVELOPER_TO_SYSTEM,)),
                 Drop((OPENAI_ONLY - {"service_tier"}) | {"n"}),
                 OneOf(("max_completion_tokens", "max_tokens")),
+                Effort(MINIMAL_TO_HIGH),
             ),
         ),
     },

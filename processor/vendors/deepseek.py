@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import DEVELOPER_TO_SYSTEM, Drop, SchemaToObject
+from processor.dialects.openai_chat_edits import Drop, Effort, SchemaToObject
+from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, FLATTEN_TEXT, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons
 from processor.domain import Operation
-from processor.vendors._parameters import OPENAI_ONLY
+from processor.vendors._parameters import LOGPROBS, LOW_HIGH_MAX, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
 
 VENDOR = Vendor(
     name="deepseek",
     origin="https://api.deepseek.com",
     env=("DEEPSEEK_API_KEY",),
-    models=("deepseek-chat", "deepseek-reasoner"),
+    models=("deepseek-chat", "deepseek-reasoner", "deepseek-v4-flash", "deepseek-v4-pro"),
     operations={
         Operation.CHAT: OpenAIChat(
             path="/chat/completions",
             edits=(
-                DEVELOPER_TO_SYSTEM,
+                Messages((DEVELOPER_TO_SYSTEM, FLATTEN_TEXT)),
                 SchemaToObject(),
                 Drop(OPENAI_ONLY | {"logit_bias", "n", "parallel_tool_calls", "seed", "user"}),
+                Drop(LOGPROBS, models=("deepseek-reasoner*",)),
+                Effort(LOW_HIGH_MAX),
             ),
             repairs=(FinishReasons({"insufficient_system_resource": "stop"}),),
         ),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import DEVELOPER_TO_SYSTEM, Drop
+from processor.dialects.openai_chat_edits import Drop
+from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.domain import Operation
 from processor.vendors._parameters import OPENAI_ONLY
 from processor.vendors._vendor import Vendor
@@ -16,7 +17,7 @@ VENDOR = Vendor(
     operations={
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
-            edits=(DEVELOPER_TO_SYSTEM, Drop(OPENAI_ONLY)),
+            edits=(Messages((DEVELOPER_TO_SYSTEM,)), Drop(OPENAI_ONLY)),
         ),
     },
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS, Drop, Effort
+from processor.dialects.openai_chat_edits import Drop, Effort
+from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS, Messages
 from processor.domain import Operation
 from processor.vendors._parameters import OPENAI_ONLY, THINKING_BUDGET
 from processor.vendors._vendor import Vendor
@@ -17,7 +18,12 @@ VENDOR = Vendor(
     operations={
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
-            edits=(DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS, Drop(OPENAI_ONLY), Effort(THINKING_BUDGET)),
+            edits=(
+                Messages((DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS)),
+                Drop(OPENAI_ONLY),
+                Effort(THINKING_BUDGET),
+            ),
+            statuses={"20012": 404, "20015": 400, "30001": 403, "50505": 503},
         ),
     },
 )

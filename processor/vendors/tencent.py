@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import SYSTEM_FIRST, Drop
+from processor.dialects.openai_chat_edits import Drop
+from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, SYSTEM_FIRST, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons
 from processor.domain import Operation
 from processor.vendors._parameters import OPENAI_ONLY, PENALTIES
@@ -22,7 +23,7 @@ VENDOR = Vendor(
     operations={
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
-            edits=(SYSTEM_FIRST, Drop(OPENAI_ONLY | PENALTIES)),
+            edits=(Messages((DEVELOPER_TO_SYSTEM, SYSTEM_FIRST)), Drop(OPENAI_ONLY | PENALTIES)),
             repairs=(FinishReasons({"sensitive": "content_filter"}),),
         ),
     },

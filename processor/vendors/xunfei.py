@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import DEVELOPER_TO_SYSTEM, Drop, Effort
-from processor.dialects.openai_chat_repairs import CodeInside, MissingId, ToolCalls
+from processor.dialects.openai_chat_edits import Drop, Effort
+from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
+from processor.dialects.openai_chat_repairs import SparkEnvelope, ToolCalls
+from processor.dialects.openai_chat_rules import CodeInside
 from processor.domain import Operation
 from processor.vendors._parameters import ENABLE_THINKING, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
 
 _STATUSES = {
-    10003: 400,
-    10004: 400,
-    10005: 400,
-    10006: 429,
-    10007: 429,
-    10008: 503,
-    10010: 402,
-    10013: 400,
-    10014: 400,
-    10019: 400,
-    10110: 503,
-    10163: 400,
-    10907: 400,
-    11200: 403,
-    11201: 429,
-    11202: 429,
-    11203: 429,
+    10003: 400,  # format
+    10004: 400,  # schema
+    10005: 400,  # value
+    10006: 429,  # a user's concurrency
+    10007: 429,  # busy with the last request
+    10008: 503,  # capacity
+    10010: 402,  # credit
+    10013: 400,  # input filter
+    10014: 400,  # output filter
+    10019: 400,  # sensitive
+    10110: 503,  # busy
+    10163: 400,  # parameters
+    10907: 400,  # too many tokens
+    11200: 403,  # not authorised
+    11201: 429,  # the day's quota
+    11202: 429,  # requests a second
+    11203: 429,  # concurrency
 }
 
 VENDOR = Vendor(
     name="xunfei",
     origin="https://maas-api.cn-huabei-1.xf-yun.com",
     env=("XUNFEI_API_KEY", "SPARK_API_KEY"),
+    models=("xdeepseekv32", "xdeepseekr1", "xop3qwen1b7"),
     hosts={
         "/v2/iat": "https://iat-api.xfyun.cn",
         "/v2/ist": "https://ist-api.xfyun.cn",
@@ -45,8 +48,8 @@ VENDOR = Vendor(
     operations={
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
-            edits=(DEVELOPER_TO_SYSTEM, Drop(OPENAI_ONLY), Effort(ENABLE_THINKING)),
-            repairs=(MissingId(), ToolCalls()),
+            edits=(Messages((DEVELOPER_TO_SYSTEM,)), Drop(OPENAI_ONLY), Effort(ENABLE_THINKING)),
+            repairs=(SparkEnvelope(), ToolCalls()),
             check=CodeInside(("code",), "message", _STATUSES),
         ),
     },

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import (
-    DEVELOPER_TO_SYSTEM,
-    Clamp,
-    Drop,
-    Effort,
-    Keep,
-    Rename,
-    SchemaToObject,
-)
+from processor.dialects.openai_chat_edits import Clamp, Drop, Effort, Listed, Rename, SchemaToObject, ToolChoice
+from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons, ToolCalls
 from processor.domain import Operation
-from processor.vendors._parameters import OPENAI_ONLY, PENALTIES, THINKING_TYPE
+from processor.vendors._parameters import LOGPROBS, OPENAI_ONLY, PENALTIES, THINKING_TYPE
 from processor.vendors._vendor import Vendor
+
+_STATUSES = {
+    **dict.fromkeys(("1000", "1001", "1002", "1003", "1004", "1111"), 401),
+    **dict.fromkeys(("1110", "1112", "1120", "1220"), 403),  # the account; no permission
+    **dict.fromkeys(("1210", "1211", "1214", "1261", "1301"), 400),  # parameters, model, length, content filter
+    **dict.fromkeys(("1113", "1302", "1303", "1305", "1308", "1309", "1310", "1313"), 429),  # balance, limits, plan
+    **dict.fromkeys(("1230", "1234"), 500),
+}
 
 VENDOR = Vendor(
     name="zhipu",
@@ -26,12 +27,13 @@ VENDOR = Vendor(
         Operation.CHAT: OpenAIChat(
             path="/api/paas/v4/chat/completions",
             edits=(
-                DEVELOPER_TO_SYSTEM,
+                Messages((DEVELOPER_TO_SYSTEM,)),
                 SchemaToObject(),
-                Drop(OPENAI_ONLY | PENALTIES | {"n", "seed", "logprobs", "top_logprobs", "logit_bias"}),
-                Keep("tool_choice", ("auto",)),
+                Drop(OPENAI_ONLY | PENALTIES | LOGPROBS | {"n", "seed", "logit_bias"}),
+                ToolChoice(("auto",)),
                 Clamp("temperature", 0.01, 0.99),
                 Clamp("top_p", 0.01, 0.99),
+                Listed("stop"),
                 Rename("user", "user_id"),
                 Effort(THINKING_TYPE),
             ),
@@ -41,6 +43,7 @@ VENDOR = Vendor(
                     {"sensitive": "content_filter", "network_error": "stop", "model_context_window_exceeded": "length"}
                 ),
             ),
+            statuses=_STATUSES,
         ),
     },
 )

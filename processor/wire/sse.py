@@ -46,6 +46,8 @@ class SSEDecoder:
         Raises:
             WireError: an event is larger than the limit.
         """
+        if self._begun and not self._rest and _is_plain(chunk):
+            return [SSEEvent(chunk[6:-2], "", chunk)]
         data = self._rest + chunk if self._rest else chunk
         if not self._begun:
             data = self._begin(data)
@@ -104,9 +106,12 @@ def _line_end(data: bytes, start: int) -> tuple[int, int] | None:
 
 
 def _event(raw: bytes) -> SSEEvent:
-    if raw.startswith(b"data: ") and raw.endswith(b"\n\n") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw:
-        return SSEEvent(raw[6:-2], "", raw)
-    return _fields(raw)
+    return SSEEvent(raw[6:-2], "", raw) if _is_plain(raw) else _fields(raw)
+
+
+def _is_plain(raw: bytes) -> bool:
+    """Whether these bytes are one event of one data line: what nearly every chunk of a vendor's stream is."""
+    return raw.startswith(b"data: ") and raw.endswith(b"\n\n") and raw.find(b"\n") == len(raw) - 2 and b"\r" not in raw
 
 
 def _fields(raw: bytes) -> SSEEvent:

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,9 +52,8 @@ def run(state: Path, *arguments: str) -> int:
 
 @pytest.mark.parametrize("keep", [keep_in_sqlite, keep_in_jsonl])
 def test_it_prints_a_line_for_each_model_from_whichever_sink_is_there(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], keep: object
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keep: Callable[..., None]
 ) -> None:
-    assert callable(keep)
     keep(tmp_path, record("a"), record("b", model="chat-slow"))
     assert run(tmp_path) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -84,6 +84,21 @@ def test_after_the_sink_was_changed_the_newer_one_is_read(tmp_path: Path, capsys
         os.utime(tmp_path / {"usage.db": "usage.jsonl", "usage.jsonl": "usage.db"}[stale])
         assert run(tmp_path, "--json") == 0
         assert json.loads(capsys.readouterr().out)["total"]["requests"] == requests
+
+
+@pytest.mark.parametrize("keep", [keep_in_sqlite, keep_in_jsonl])
+def test_a_file_elsewhere_is_read_whatever_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], keep: Callable[..., None]
+) -> None:
+    keep(tmp_path, record("a"))
+    elsewhere = next(tmp_path.glob("usage.*[bl]")).rename(tmp_path / "records")
+    assert run(tmp_path / "nowhere", "--file", str(elsewhere), "--json") == 0
+    assert json.loads(capsys.readouterr().out)["total"]["requests"] == 1
+
+
+def test_a_file_that_is_not_there_is_a_mistake_told_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="records: cannot read usage records from it: No such file"):
+        run(tmp_path, "--file", str(tmp_path / "records"))
 
 
 def test_without_a_request_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,6 +127,13 @@ def test_an_entry_without_a_key_takes_its_variable(load_text: Load) -> None:
     )
 
 
+def test_a_certificate_needs_no_key_and_hides_none(load_text: Load) -> None:
+    text = "providers: {deepseek: {ca_file: /ca.pem}}"
+
+    assert load_text(text).providers["deepseek"].api_keys == ()
+    assert load_text(text, {"DEEPSEEK_API_KEY": "sk-d"}).providers["deepseek"].api_keys == ("sk-d",)
+
+
 def test_a_key_from_the_environment_is_not_sent_to_another_host(load_text: Load) -> None:
     config = load_text("providers: {deepseek: {base_url: 'http://stand-in'}}", {"DEEPSEEK_API_KEY": "sk-d"})
 
