@@ -22,7 +22,8 @@ _COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = _parser(words).parse_args(words)
     command = import_module(f"processor.cli.{args.command}")
     try:
         return int(command.run(args))
@@ -33,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; only the command that is named is imported, for the others' sake and for speed."""
+    named = next((word for word in words if word in _COMMANDS), None)
     parser = argparse.ArgumentParser(
         prog="python -m processor", description="An AI gateway: Envoy moves the bytes, this decides."
     )
@@ -41,5 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, purpose in _COMMANDS.items():
         command = commands.add_parser(name, help=purpose, description=purpose[0].upper() + purpose[1:] + ".")
-        import_module(f"processor.cli.{name}").add_arguments(command)
+        if name == named:
+            import_module(f"processor.cli.{name}").add_arguments(command)
     return parser

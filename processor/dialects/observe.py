@@ -154,7 +154,7 @@ class WholeObserver(Blind):
             if self._decoder:
                 body += self._decoder.close()
             fields = decode_fields(bytes(body).strip())
-        except (WireError, JSONError):
+        except (WireError, *JSONError):
             return
         answer = {
             name: decode(fields[name])

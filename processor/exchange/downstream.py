@@ -170,7 +170,7 @@ def _parse(body: bytes) -> Fields:
         if not body.isascii():
             str(body, "utf-8")  # what is kept as bytes is forwarded unparsed, and must be text
         return decode_fields(body)
-    except (JSONError, UnicodeDecodeError) as error:
+    except JSONError as error:
         raise MalformedRequest(f"The body is not a JSON object: {error}.", code="invalid_json") from None
 
 

@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from socket import AF_UNIX, create_connection
-from socket import socket as Socket
+from socket import socket as new_socket
 
 from processor.errors import ConfigError
 from processor.state import State
@@ -91,10 +91,10 @@ class Admin:
         _, _, count = (text or "").strip().rpartition(": ")
         return int(count) if count.isdigit() else 0
 
-    def _connect(self) -> Socket:
+    def _connect(self) -> new_socket:
         if self.port:
             return create_connection(("127.0.0.1", self.port), _ADMIN_TIMEOUT)
-        connection = Socket(AF_UNIX)
+        connection = new_socket(AF_UNIX)
         connection.settimeout(_ADMIN_TIMEOUT)
         connection.connect(str(self.socket))
         return connection

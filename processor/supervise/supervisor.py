@@ -42,7 +42,7 @@ class Supervisor:
         keeping = [asyncio.create_task(child.keep()) for child in self.children]
         try:
             ready()
-            await _first(self._stop.wait(), _any_failure(keeping))
+            await _first(self._stop.wait(), _any_failure([*keeping, recording]))
             await self._drain()
         finally:
             for child in self.children:

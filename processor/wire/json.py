@@ -17,8 +17,8 @@ JSON = dict[str, Any]
 Fields = dict[str, msgspec.Raw]
 """An object's top level: name to the value's own bytes."""
 
-JSONError = msgspec.MsgspecError
-"""What every function here raises for bytes that are not the JSON asked for (also not UTF-8)."""
+JSONError = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What every function here raises for bytes that are not the JSON asked for: not UTF-8, or nested beyond reason too."""
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _fields_decoder = msgspec.json.Decoder(Fields)

@@ -14,8 +14,6 @@ from collections.abc import Iterator
 import aiohttp
 
 _MESSAGES = [{"role": "user", "content": "one two three"}]
-_LONG = [{"role": "user", "content": "slow " * 200}]
-
 
 async def main(url: str, key: str, requests: int, clients: int) -> None:
     """Send them all, in turn from a few clients."""
@@ -58,7 +56,7 @@ async def _bad_model(session: aiohttp.ClientSession, key: str) -> str:
 
 
 async def _abandoned(session: aiohttp.ClientSession, key: str) -> str:
-    body = {"model": "house/slow", "messages": _LONG, "stream": True}
+    body = {"model": "house/slow", "messages": _MESSAGES, "stream": True}
     async with session.post("/v1/chat/completions", json=body, headers={"authorization": f"Bearer {key}"}) as answer:
         async for line in answer.content:
             if b'"content"' in line:

@@ -7,11 +7,12 @@ import asyncio
 import httpx
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 
 from tests.support.fake_vendor import FakeVendor, Reply, chat_chunks, chat_reply, chat_stream
 from tests.support.gateway import VENDOR_KEY, Gateway
 
-ASKED = [{"role": "user", "content": "Good morning"}]
+ASKED: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Good morning"}]
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def sdk(gateway: Gateway) -> openai.AsyncOpenAI:
 async def test_the_sync_sdk_chats(sync_sdk: openai.OpenAI, vendor: FakeVendor) -> None:
     def chat() -> openai.types.chat.ChatCompletion:
         with sync_sdk:
-            return sync_sdk.chat.completions.create(model="chat", messages=ASKED)  # type: ignore[arg-type]
+            return sync_sdk.chat.completions.create(model="chat", messages=ASKED)
 
     answer = await asyncio.to_thread(chat)
     assert answer.choices[0].message.content == "You said: Good morning"
@@ -41,7 +42,7 @@ async def test_the_sync_sdk_chats(sync_sdk: openai.OpenAI, vendor: FakeVendor) -
 async def test_the_sync_sdk_streams(sync_sdk: openai.OpenAI, vendor: FakeVendor) -> None:
     def chat() -> list[openai.types.chat.ChatCompletionChunk]:
         with sync_sdk:
-            return list(sync_sdk.chat.completions.create(model="chat", messages=ASKED, stream=True))  # type: ignore[arg-type]
+            return list(sync_sdk.chat.completions.create(model="chat", messages=ASKED, stream=True))
 
     chunks = await asyncio.to_thread(chat)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "You said: Good morning"
@@ -54,7 +55,7 @@ async def test_the_async_sdk_gets_the_usage_chunk_it_asks_for(sdk: openai.AsyncO
     async with sdk:
         stream = await sdk.chat.completions.create(
             model="chat",
-            messages=ASKED,  # type: ignore[arg-type]
+            messages=ASKED,
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -82,7 +83,7 @@ async def test_a_provider_s_own_model_is_named_by_provider_and_model(
     sdk: openai.AsyncOpenAI, vendor: FakeVendor
 ) -> None:
     async with sdk:
-        await sdk.chat.completions.create(model="bytedance/ep-20260101", messages=ASKED)  # type: ignore[arg-type]
+        await sdk.chat.completions.create(model="bytedance/ep-20260101", messages=ASKED)
     assert vendor.last.path == "/api/v3/chat/completions"
     assert vendor.last.json()["model"] == "ep-20260101"
 
@@ -91,7 +92,7 @@ async def test_a_self_hosted_base_url_is_the_one_an_sdk_would_be_given(
     sdk: openai.AsyncOpenAI, vendor: FakeVendor
 ) -> None:
     async with sdk:
-        await sdk.chat.completions.create(model="house/qwen3", messages=ASKED)  # type: ignore[arg-type]
+        await sdk.chat.completions.create(model="house/qwen3", messages=ASKED)
     assert vendor.last.path == "/house/v1/chat/completions"
     assert vendor.last.header("authorization") is None
 

@@ -27,7 +27,7 @@ STREAM_FAULTS = {
     **{name: fault for name, fault in FAULTS.items() if name != "not JSON"},
     "an error as first event": Reply.sse([ERROR]),
     "an error after the role": Reply.sse([{"choices": [{"index": 0, "delta": {"role": "assistant"}}]}, ERROR]),
-    "an end before content": Reply.sse([": keep-alive\n\n".encode()]),
+    "an end before content": Reply.sse([b": keep-alive\n\n"]),
 }
 
 
@@ -84,7 +84,7 @@ async def test_each_attempt_carries_only_its_own_credential_and_model(
     assert first.header("host") == second.header("host") == vendor.host
 
 
-@pytest.mark.parametrize("status, code", [(400, "context_length_exceeded"), (401, "invalid_api_key"), (422, "bad")])
+@pytest.mark.parametrize(("status", "code"), [(400, "context_length_exceeded"), (401, "invalid_api_key"), (422, "bad")])
 async def test_what_another_target_cannot_make_good_is_told(
     client: httpx.AsyncClient, vendor: FakeVendor, status: int, code: str
 ) -> None:

@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from tests.e2e.conftest import configuration
 from tests.support.fake_vendor import FakeVendor, Reply, chat_chunks
-from tests.support.gateway import Gateway, free_port, until
+from tests.support.gateway import Gateway, free_port, until, until_async
 
 ASKED = [{"role": "user", "content": "Hello"}]
 
@@ -42,13 +42,12 @@ async def test_without_configuration_the_printed_lines_work(demo: Gateway) -> No
     banner = demo.log.read_text()
     assert f"{demo.url}/v1" in banner
     assert demo.key in banner
-    lines = re.findall(r"^  (curl .*)$", banner, re.M)
+    lines = re.findall(r"^  (curl .*)$", banner, re.MULTILINE)
     assert len(lines) == 3
     for line in lines:
         run = await asyncio.to_thread(subprocess.run, line + " -sS", shell=True, capture_output=True, text=True)
         assert "demo vendor" in run.stdout.replace('"},', "") or '"content":" demo"' in run.stdout, run
         assert '"system_fingerprint":"demo"' in run.stdout
-    assert "data: [DONE]" in run.stdout or "chat.completion" in run.stdout
     records = await demo.wait_for_records(3)
     assert {record["mode"] for record in records} == {"openai", "passthrough"}
     assert all(record["usage_source"] == "provider" for record in records)
@@ -56,8 +55,9 @@ async def test_without_configuration_the_printed_lines_work(demo: Gateway) -> No
 
 async def test_a_key_in_the_environment_switches_its_vendor_on(tmp_path: Path) -> None:
     async with Gateway(tmp_path, environ={"DEEPSEEK_API_KEY": "sk-real"}) as gateway:
-        async with openai.AsyncOpenAI(base_url=gateway.url, api_key=gateway.key) as sdk:
-            listed = [model.id async for model in sdk.models.list()]
+        sdk = openai.AsyncOpenAI(base_url=gateway.url, api_key=gateway.key)
+        listed = [model.id async for model in sdk.models.list()]
+        await sdk.close()
     assert "deepseek/deepseek-chat" in listed
     assert "demo/demo-chat" in listed
     assert not [name for name in listed if name.startswith("moonshot/")]
@@ -129,7 +129,7 @@ async def test_a_killed_worker_is_restarted_while_envoy_stays_up(own: Gateway, v
                 assert answer.json()["error"]["code"] == "gateway_unavailable"
             return answer.status_code == 200
 
-        await until(answers, what="an answer after the kill")
+        await until_async(answers, what="an answer after the kill")
     assert own.pids("envoy.yaml") == [envoy]
     assert not set(own.pids("processor worker")) & set(workers)
     assert vendor.count >= 1

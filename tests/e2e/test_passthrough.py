@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from typing import Any
 
 import anthropic
 import brotli
@@ -138,7 +139,7 @@ async def test_a_websocket_goes_through_with_its_frames(gateway: Gateway, vendor
 
 
 async def test_anthropic_s_own_sdk_runs_unchanged(gateway: Gateway, vendor: FakeVendor) -> None:
-    message = {
+    message: dict[str, Any] = {
         "id": "msg_1",
         "type": "message",
         "role": "assistant",
@@ -148,12 +149,12 @@ async def test_anthropic_s_own_sdk_runs_unchanged(gateway: Gateway, vendor: Fake
         "stop_sequence": None,
         "usage": {"input_tokens": 12, "output_tokens": 4, "cache_read_input_tokens": 3},
     }
-    start = {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
+    start: dict[str, Any] = {"type": "message_start", "message": {**message, "content": [], "stop_reason": None}}
     text = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Bonjour"}}
     opened = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-    closed = {"type": "content_block_stop", "index": 0}
+    closed: dict[str, Any] = {"type": "content_block_stop", "index": 0}
     ended = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 4}}
-    events = [start, opened, text, closed, ended, {"type": "message_stop"}]
+    events: list[dict[str, Any]] = [start, opened, text, closed, ended, {"type": "message_stop"}]
     streamed = [f"event: {event['type']}\n".encode() + sse(event) for event in events]
     vendor.script("/v1/messages", Reply.json(message), Reply.sse(streamed))
     asked = [{"role": "user", "content": "Hello"}]

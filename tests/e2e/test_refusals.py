@@ -27,7 +27,7 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("body, status, code", REFUSALS.values(), ids=REFUSALS)
+@pytest.mark.parametrize(("body", "status", "code"), REFUSALS.values(), ids=REFUSALS)
 async def test_a_bad_body(client: httpx.AsyncClient, vendor: FakeVendor, body: str, status: int, code: str) -> None:
     answer = await client.post("/v1/chat/completions", content=body.encode("utf-8", "surrogateescape"))
     assert_refused(answer, status, code)
@@ -43,7 +43,7 @@ KEYS = {
 }
 
 
-@pytest.mark.parametrize("headers, code", KEYS.values(), ids=KEYS)
+@pytest.mark.parametrize(("headers", "code"), KEYS.values(), ids=KEYS)
 async def test_a_bad_key(gateway: Gateway, vendor: FakeVendor, headers: dict[str, str], code: str) -> None:
     async with httpx.AsyncClient(base_url=gateway.url) as client:
         for answer in (

@@ -6,6 +6,7 @@ import asyncio
 import json
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,6 @@ async def test_a_stream_of_no_known_filter_is_refused(envoy: Envoy) -> None:
         await stream.receive()
 
 
-def _line(path: Path, request_id: str) -> dict[str, float]:
+def _line(path: Path, request_id: str) -> dict[str, Any]:
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return next((line for line in lines if line["request_id"] == request_id), {})

@@ -31,18 +31,23 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def until(condition: Callable[[], T | Awaitable[T]], *, within: float = 15.0, what: str = "") -> T:
+async def until(condition: Callable[[], T], *, within: float = 15.0, what: str = "") -> T:
     """Wait until a condition gives something true, and return that."""
+
+    async def ask() -> T:
+        return condition()
+
+    return await until_async(ask, within=within, what=what)
+
+
+async def until_async(condition: Callable[[], Awaitable[T]], *, within: float = 15.0, what: str = "") -> T:
+    """The same for a condition that has to be awaited."""
     deadline = asyncio.get_running_loop().time() + within
-    while True:
-        value = condition()
-        if isinstance(value, Awaitable):
-            value = await value
-        if value:
-            return value
+    while not (value := await condition()):
         if asyncio.get_running_loop().time() > deadline:
             raise TimeoutError(f"not within {within} s: {what or condition}")
         await asyncio.sleep(0.02)
+    return value
 
 
 @dataclass(slots=True)
