@@ -15,6 +15,7 @@ from pathlib import Path
 
 from processor import app
 from processor.cli.arguments import add_config, add_state, state_of
+from processor.cli.banner import banner
 from processor.cli.rendering import write_envoy_files
 from processor.cli.running import admin_of, demo_vendor, recorder, workers
 from processor.endpoints import HEALTH_PATH
@@ -100,39 +101,6 @@ def _healthy(base: str) -> bool:
             return bool(answer.status == 200)
     except (OSError, urllib.error.URLError):
         return False
-
-
-def banner(base: str, setup: app.Setup) -> str:
-    """What a user reads when the gateway runs: where, with which key, and three lines to try."""
-    model = next(iter(setup.topology.listed()), "")
-    key = setup.gateway_key or "$GATEWAY_KEY"
-    provider = (
-        "demo" if setup.config.demo else next((n for n, p in setup.topology.providers.items() if p.enabled), "openai")
-    )
-    enabled = ", ".join(name for name, provider in setup.topology.providers.items() if provider.enabled) or "none"
-    chat = f"""-H "Authorization: Bearer {key}" -H "Content-Type: application/json" """
-    body = f"""{{"model":"{model}","messages":[{{"role":"user","content":"Hello!"}}]}}"""
-    streamed = body[:-1] + ',"stream":true}'
-    own = body.replace(f'"{model}"', f'"{model.removeprefix(provider + "/")}"')
-    note = "" if setup.gateway_key else "   (one of those whose hash is in the configuration)"
-    return f"""\
-The gateway is running.
-
-  base URL     {base}/v1
-  gateway key  {key}{note}
-  providers    {enabled}
-  usage        {sys.executable} -m processor usage --state {setup.state.folder}
-
-Chat:
-  curl {base}/v1/chat/completions {chat}-d '{body}'
-
-Streamed chat:
-  curl -N {base}/v1/chat/completions {chat}-d '{streamed}'
-
-Passthrough, with the vendor's own key and paths:
-  curl {base}/{provider}/v1/chat/completions -H "Content-Type: application/json" -d '{own}'
-
-Ctrl-C ends it."""
 
 
 def _envoy(setup: app.Setup, port: int, template: Path | None) -> Child:

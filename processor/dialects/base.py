@@ -67,6 +67,11 @@ class StreamTranslator(Protocol):
 class Translator(Protocol):
     """One operation of one vendor, in OpenAI's terms. Frozen data; every method may be called again."""
 
+    @property
+    def path(self) -> str:
+        """The vendor's path, below its scheme and host."""
+        ...
+
     def request(self, fields: Fields, *, model: str, stream: bool) -> UpstreamRequest:
         """Translate a client's request for the vendor's `model`; `fields` is never changed.
 
