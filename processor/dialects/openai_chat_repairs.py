@@ -127,7 +127,7 @@ class MessageAtEnd:
 
     def apply(self, answer: JSON, so_far: SoFar) -> bool:
         """Turn it into a chunk, without the message if its pieces have passed."""
-        found = [choice for choice in _choices(answer) if "message" in choice]
+        found = [choice for choice in _choices(answer) if so_far.streamed and "message" in choice]
         for choice in found:
             message = choice.pop("message")
             choice["delta"] = message if isinstance(message, dict) and not so_far.said else {}

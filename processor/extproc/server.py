@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import grpc.aio
-
+from processor.extproc.grpc_connection import Connection
 from processor.extproc.servicer import Servicer
-from processor.pb.external_processor_pb2 import ProcessingRequest, ProcessingResponse
 
-_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
-
-_OPTIONS = (
-    # Envoy bounds bodies itself (the listener's buffer limit); gRPC's 4 MB would refuse images first.
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # Every request holds one or two streams for as long as its answer takes.
-    ("grpc.max_concurrent_streams", 1_000_000),
-    ("grpc.so_reuseport", 0),
-)
+_POLL = 0.02
 
 
-async def start(servicer: Servicer, socket: Path) -> grpc.aio.Server:
+@dataclass(slots=True)
+class Server:
+    """A listening server."""
+
+    listener: asyncio.AbstractServer
+    connections: set[Connection] = field(default_factory=set)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, let streams finish for `grace` seconds, and close."""
+        self.listener.close()
+        deadline = asyncio.get_running_loop().time() + grace
+        while any(connection.busy for connection in self.connections) and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(_POLL)
+        for connection in list(self.connections):
+            connection.shut()
+        await self.listener.wait_closed()
+
+
+async def start(servicer: Servicer, socket: Path) -> Server:
     """Listen on `socket`, replacing one a killed process left behind."""
     socket.unlink(missing_ok=True)  # noqa: ASYNC240 - once, before anything is served
-    server = grpc.aio.server(options=_OPTIONS)
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.process, ProcessingRequest.FromString, ProcessingResponse.SerializeToString
+    connections: set[Connection] = set()
+    listener = await asyncio.get_running_loop().create_unix_server(
+        lambda: Connection(servicer.serve, connections), str(socket), backlog=1024
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(_SERVICE, {"Process": handler}),))
-    server.add_insecure_port(f"unix:{socket}")
-    await server.start()
-    return server
+    return Server(listener, connections)

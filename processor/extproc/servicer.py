@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
-
-import grpc
+from typing import Protocol
 
 from processor import names
 from processor.errors import GatewayError
 from processor.exchange.messages import Action, Event, RequestBody, RequestHeaders, Respond
 from processor.extproc import codec
+from processor.extproc.grpc_connection import INTERNAL, UNIMPLEMENTED, Stream
+from processor.pb.external_processor_pb2 import ProcessingRequest
 from processor.schema.error import error_body
 
 log = logging.getLogger(__name__)
@@ -49,63 +48,52 @@ class Servicer:
     def __init__(self, factories: Mapping[str, ExchangeFactory]) -> None:
         self._factories = factories
 
-    async def process(self, _: object, context: Any) -> None:
+    async def serve(self, stream: Stream) -> None:
         """Serve one stream to its end."""
-        metadata = dict(context.invocation_metadata())
-        factory = self._factories.get(str(metadata.get(names.STREAM_FILTER)))
+        factory = self._factories.get(stream.metadata.get(names.STREAM_FILTER, ""))
         if factory is None:
-            await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"set {names.STREAM_FILTER} to a filter's name")
-            return
-        exchange = factory(str(metadata.get(names.STREAM_REQUEST_ID, "")))
+            stream.abort(UNIMPLEMENTED, f"set {names.STREAM_FILTER} to a filter's name")
+        exchange = factory(stream.metadata.get(names.STREAM_REQUEST_ID, ""))
         try:
-            await _converse(exchange, context)
+            await _converse(exchange, stream)
         finally:
             exchange.close()
 
 
-async def _converse(exchange: Exchange, context: Any) -> None:
-    reading: asyncio.Task[Any] | None = None
+async def _converse(exchange: Exchange, stream: Stream) -> None:
     while True:
-        if exchange.deadline is None:
-            message = await (reading or context.read())
-        else:
-            # The same read goes on after the deadline: a message that comes late is neither lost nor doubled.
-            reading = reading or asyncio.ensure_future(context.read())
-            await asyncio.wait({reading}, timeout=exchange.deadline - asyncio.get_running_loop().time())
-            if not reading.done():
-                await _write(context, exchange.expire(), None)
-                continue
-            message = reading.result()
-        reading = None
-        if message is grpc.aio.EOF or not await _answer(exchange, context, message):
+        if exchange.deadline is not None and not await stream.readable(until=exchange.deadline):
+            _write(stream, exchange.expire(), None)
+            continue
+        message = await stream.read()
+        if message is None or not await _answer(exchange, stream, message):
             return
 
 
-async def _answer(exchange: Exchange, context: Any, message: Any) -> bool:
+async def _answer(exchange: Exchange, stream: Stream, message: ProcessingRequest) -> bool:
     """Answer one message; say whether to go on."""
     event = codec.decode(message)
     if event is None:
         return True
     try:
         actions = await exchange.receive(event)
-    except Exception as error:
+    except Exception:
         log.exception("exchange failed on %s", type(event).__name__)
-        await _fail(context, event, error)
+        _fail(stream, event)
         return False
-    await _write(context, actions, event)
+    _write(stream, actions, event)
     return not exchange.done
 
 
-async def _write(context: Any, actions: tuple[Action, ...], event: Event | None) -> None:
+def _write(stream: Stream, actions: tuple[Action, ...], event: Event | None) -> None:
     for action in actions:
-        await context.write(codec.encode(action, event))
+        stream.write(codec.encode(action, event))
 
 
-async def _fail(context: Any, event: Event, error: Exception) -> None:
+def _fail(stream: Stream, event: Event) -> None:
     """Answer a bug with a fixed text while that is still possible; else let Envoy end the exchange."""
-    if isinstance(event, RequestHeaders | RequestBody):
-        body = error_body(GatewayError("The gateway failed; the request id names it in its log."))
-        reply = Respond(500, body, (("content-type", "application/json"),), {"error": "internal_error"})
-        await context.write(codec.encode(reply, event))
-    else:
-        await context.abort(grpc.StatusCode.INTERNAL, type(error).__name__)
+    if not isinstance(event, RequestHeaders | RequestBody):
+        stream.abort(INTERNAL, "a bug")
+    body = error_body(GatewayError("The gateway failed; the request id names it in its log."))
+    reply = Respond(500, body, (("content-type", "application/json"),), {"error": "internal_error"})
+    stream.write(codec.encode(reply, event))

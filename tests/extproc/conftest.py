@@ -44,7 +44,7 @@ keys: [{{name: tests, sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}]
     server = await start(app.servicer(setup, observations), state.worker_socket(0))
     async with connected(state.worker_socket(0)) as channel:
         yield channel
-    await server.stop(None)
+    await server.stop(0)
     observations.close()
 
 
