@@ -31,7 +31,7 @@ class CodeInside:
         value: Any = seen
         for name in self.place:
             value = getattr(value, name, None)
-        return bool(value) and value != "0"
+        return bool(value)
 
     def error_in(self, answer: JSON) -> UpstreamRefused | None:
         """The error, if the code says that there is one."""

@@ -69,7 +69,7 @@ class OpenAIChatStream:
         if data.startswith(b"[DONE]"):
             return self._end()
         seen = skim(data)
-        if seen is None or event.event == "error" or self._rules.concern(seen, self._so_far):
+        if seen is None or self._rules.concern(seen, self._so_far):
             return self._mended(event)
         return self._passed(seen, data, event.raw)
 

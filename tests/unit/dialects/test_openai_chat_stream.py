@@ -290,7 +290,7 @@ def test_a_repaired_chunk_keeps_the_name_of_its_event() -> None:
 
 def test_a_chunk_that_needs_no_repair_after_all_keeps_its_bytes() -> None:
     written = (
-        b'data: { "choices": [{"delta":{"tool_calls":[{"index":0,"id":"a","type":"function",'
+        b'id: 1\ndata: {"choices": [{"delta":{"tool_calls":[{"index":0,"id":"a","type":"function",'
         b'"function":{"name":"f","arguments":""}}]}}]}\n\n'
     )
     assert stream(ToolCalls()).feed(written) == written
@@ -305,6 +305,13 @@ def test_a_usage_in_the_choice_is_counted_once() -> None:
     assert out.endswith(COUNT + DONE)
 
 
+def test_of_two_counts_in_one_chunk_the_chunks_own_is_the_one() -> None:
+    told = stream(HoistUsage())
+    choice = {"index": 0, "delta": {}, "finish_reason": "stop", "usage": {"prompt_tokens": 9}}
+    told.feed(event({"choices": [choice], "usage": USAGE}))
+    assert told.usage == COUNTED
+
+
 def test_calls_without_numbers_are_numbered_by_their_ids() -> None:
     told = stream(ToolCalls())
     pieces = [
@@ -312,11 +319,12 @@ def test_calls_without_numbers_are_numbered_by_their_ids() -> None:
         {"function": {"arguments": "1"}},
         {"id": "b", "index": -1, "function": {"name": "g", "arguments": {"x": 2}}},
         {"id": "a", "function": {"arguments": "3"}},
+        {"function": {"arguments": "4"}},
     ]
     out = told.feed(b"".join(chunk({"tool_calls": [piece]}) for piece in pieces))
     calls = [decode(told_event.data)["choices"][0]["delta"]["tool_calls"][0] for told_event in SSEDecoder().feed(out)]
-    assert [call["index"] for call in calls] == [0, 0, 1, 0]
-    assert [call["function"]["arguments"] for call in calls] == ["", "1", '{"x":2}', "3"]
+    assert [call["index"] for call in calls] == [0, 0, 1, 0, 1]
+    assert [call["function"]["arguments"] for call in calls] == ["", "1", '{"x":2}', "3", "4"]
 
 
 @given(at=st.lists(st.integers(min_value=0, max_value=1000), max_size=8), crlf=st.booleans())
