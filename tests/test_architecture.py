@@ -12,7 +12,7 @@ import yaml
 
 from processor import names
 from processor.render import default_bootstrap
-from processor.topology import VENDORS
+from processor.vendors import VENDORS
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "processor").rglob("*.py"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from processor.dialects.openai_chat_skim import skim
-from processor.wire.json import JSON, decode, encode
+from processor.wire.json import JSON, JSONError, decode, encode
 from processor.wire.sse import SSEDecoder
 
 _STARTS = (b"data:", b"event:", b"id:", b":", b"retry:")
@@ -34,8 +34,12 @@ def folded(stream: bytes) -> bytes:
 def _chunks(stream: bytes) -> Iterator[JSON]:
     decoder = SSEDecoder()
     for event in (*decoder.feed(stream), *decoder.close()):
-        if skim(event.data) is not None:
+        if skim(event.data) is None:
+            continue
+        try:
             yield decode(event.data)
+        except JSONError:  # the skim does not read every field
+            continue
 
 
 def _empty(index: int) -> JSON:

@@ -104,7 +104,10 @@ def skim(data: bytes) -> Skim | None:
 
 def counted(usage: bytes) -> Usage | None:
     """The count in a `usage` field; None for null, or what is no count."""
-    return None if usage == b"null" else openai({"usage": decode(usage)})
+    try:
+        return None if usage == b"null" else openai({"usage": decode(usage)})
+    except JSONError:  # the skim only looks for where it ends
+        return None
 
 
 def _nothing(part: Raw | UnsetType) -> bool:

@@ -121,11 +121,19 @@ class OpenAIChatStream:
         self._ended = True
         if not self._include_usage or not self._last_count:
             return DONE
-        chunk = decode(self._last_count)
-        if not chunk.get("choices"):
-            return encode_data(self._last_count) + DONE
-        kept = {name: chunk[name] for name in _KEPT_IN_USAGE_CHUNK if name in chunk}
-        return encode_data(encode({**kept, "choices": [], "usage": chunk["usage"]})) + DONE
+        return _usage_chunk(self._last_count) + DONE
+
+
+def _usage_chunk(data: bytes) -> bytes:
+    """The event that tells the usage alone, out of the chunk that told it; none if that proves not to be JSON."""
+    try:
+        chunk = decode(data)
+    except JSONError:  # the skim does not read every field
+        return b""
+    if not chunk.get("choices"):
+        return encode_data(data)
+    kept = {name: chunk[name] for name in _KEPT_IN_USAGE_CHUNK if name in chunk}
+    return encode_data(encode({**kept, "choices": [], "usage": chunk["usage"]}))
 
 
 def _without_usage(data: bytes, raw: bytes, value: bytes, *, null: bool) -> bytes:
@@ -134,7 +142,10 @@ def _without_usage(data: bytes, raw: bytes, value: bytes, *, null: bool) -> byte
         head, found, tail = raw.partition(key + value)
         if found and key not in tail:
             return head + key + b"null" + tail if null else head + tail
-    chunk: JSON = decode(data)
+    try:
+        chunk: JSON = decode(data)
+    except JSONError:  # the skim does not read every field
+        return b""
     if null:
         chunk["usage"] = None
     else:

@@ -1,8 +1,8 @@
 """One of Envoy's connections to a processor: gRPC over HTTP/2, for one method, without a thread or a copy to spare.
 
-`grpc.aio` spends about 60 µs of processor time on each message read or written, most of it on waking the event loop from
-its own thread; a chat request is a dozen of them. Here a message costs a few microseconds, and what the streams of one
-connection write in a turn of the event loop goes out in one write. docs/adr/0006 has the figures.
+`grpc.aio` spends about 60 µs of processor time on each message read or written, most of it on waking the event loop
+from its own thread; a chat request is a dozen of them. Here a message costs a few microseconds, and what the streams of
+one connection write in a turn of the event loop goes out in one write. docs/adr/0006 has the figures.
 """
 
 from __future__ import annotations
@@ -178,7 +178,8 @@ class Connection(asyncio.Protocol):
         self._headers = hpack.Decoder()
         self._transport: asyncio.Transport | None = None
         self._streams: dict[int, Stream] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
+        """The streams under way."""
         self._out: list[bytes] = []
         self._flushing = False
         self._window = http2.DEFAULT_WINDOW
@@ -195,11 +196,6 @@ class Connection(asyncio.Protocol):
             Kind.PING: self._on_ping,
             Kind.WINDOW_UPDATE: self._on_window_update,
         }
-
-    @property
-    def busy(self) -> bool:
-        """Whether streams are under way."""
-        return bool(self._tasks)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say first what this side takes: everything at once, since Envoy bounds what it sends."""
@@ -247,7 +243,7 @@ class Connection(asyncio.Protocol):
 
     def shut(self) -> None:
         """Close the connection."""
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
         if self._transport:
             self._transport.close()
@@ -298,8 +294,8 @@ class Connection(asyncio.Protocol):
         if found.flags & http2.END_STREAM:
             stream.receive(b"", ended=True)
         task = self.loop.create_task(self._serve(stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     async def _serve(self, stream: Stream) -> None:
         try:

@@ -9,8 +9,6 @@ from pathlib import Path
 from processor.extproc.grpc_connection import Connection
 from processor.extproc.servicer import Servicer
 
-_POLL = 0.02
-
 
 @dataclass(slots=True)
 class Server:
@@ -22,9 +20,8 @@ class Server:
     async def stop(self, grace: float) -> None:
         """Take no more connections, let streams finish for `grace` seconds, and close."""
         self.listener.close()
-        deadline = asyncio.get_running_loop().time() + grace
-        while any(connection.busy for connection in self.connections) and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(_POLL)
+        if tasks := [task for connection in self.connections for task in connection.tasks]:
+            await asyncio.wait(tasks, timeout=grace)
         for connection in list(self.connections):
             connection.shut()
         await self.listener.wait_closed()

@@ -37,7 +37,11 @@ class SSEDecoder:
 
     def __init__(self, *, limit: int = EVENT_LIMIT) -> None:
         self._limit = limit
-        self._rest = b""
+        self._rest: list[bytes] = []
+        """The pieces of an event that is not whole yet: joined only when a line ends, or a long one would be copied anew
+        with every chunk.
+        """
+        self._size = 0
         self._begun = False
 
     def feed(self, chunk: bytes) -> list[SSEEvent]:
@@ -48,7 +52,10 @@ class SSEDecoder:
         """
         if self._begun and not self._rest and _is_plain(chunk):
             return [SSEEvent(chunk[6:-2], "", chunk)]
-        data = self._rest + chunk if self._rest else chunk
+        if self._begun and b"\n" not in chunk and b"\r" not in chunk:
+            self._keep(chunk)
+            return []
+        data = self._taken() + chunk
         if not self._begun:
             data = self._begin(data)
         if b"\r" in data:
@@ -58,12 +65,13 @@ class SSEDecoder:
             self._keep(data)
             return []
         self._keep(data[end + 2 :])
-        return [_event(piece + b"\n\n") for piece in data[:end].split(b"\n\n") if piece.strip(b"\n")]
+        pieces = (piece.lstrip(b"\n") for piece in data[:end].split(b"\n\n"))
+        return [_event(piece + b"\n\n") for piece in pieces if piece]
 
     def close(self) -> list[SSEEvent]:
         """The body has ended: an event without its empty line still counts."""
-        rest, self._rest = self._rest, b""
-        return [_event(rest)] if rest.strip(b"\r\n") else []
+        rest = self._taken().lstrip(b"\r\n")
+        return [_event(rest)] if rest else []
 
     def _begin(self, data: bytes) -> bytes:
         """Drop a byte order mark, which may be cut too."""
@@ -90,9 +98,17 @@ class SSEDecoder:
         return events
 
     def _keep(self, rest: bytes) -> None:
-        if len(rest) > self._limit:
+        self._size += len(rest)
+        if self._size > self._limit:
             raise WireError(f"an event of more than {self._limit} bytes")
-        self._rest = rest
+        if rest:
+            self._rest.append(rest)
+
+    def _taken(self) -> bytes:
+        rest = b"".join(self._rest)
+        self._rest.clear()
+        self._size = 0
+        return rest
 
 
 def _line_end(data: bytes, start: int) -> tuple[int, int] | None:

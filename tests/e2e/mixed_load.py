@@ -15,6 +15,7 @@ import aiohttp
 
 _MESSAGES = [{"role": "user", "content": "one two three"}]
 
+
 async def main(url: str, key: str, requests: int, clients: int) -> None:
     """Send them all, in turn from a few clients."""
     seen: Counter[str] = Counter()

@@ -59,8 +59,10 @@ def test_the_state_is_a_volume_that_stays() -> None:
 
 
 def test_the_port_is_published_on_this_machine_only(services: dict[str, Document]) -> None:
-    assert services[ENVOY]["ports"] == ["127.0.0.1:8080:8080"]
-    assert "ports" not in services[PROCESSOR]
+    """Envoy's port, on the container whose network it shares."""
+    assert services[PROCESSOR]["ports"] == ["127.0.0.1:8080:8080"]
+    assert "ports" not in services[ENVOY]
+    assert services[ENVOY]["network_mode"] == "service:processor"
 
 
 def test_mounted_files_are_there(services: dict[str, Document]) -> None:

@@ -64,7 +64,7 @@ def processor_arguments() -> list[list[str]]:
 
 @pytest.mark.parametrize("arguments", processor_arguments(), ids=["compose", "k8s render", "k8s processor"])
 def test_the_processors_command_line_is_one_it_takes(arguments: list[str]) -> None:
-    args = _parser().parse_args(arguments)
+    args = _parser(arguments).parse_args(arguments)
     assert args.state == Path(STATE)
     assert args.config == Path("/etc/gateway/gateway.yaml")
 

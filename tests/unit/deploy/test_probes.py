@@ -76,8 +76,8 @@ def ready(state: Path) -> int:
     return subprocess.run((sys.executable, "-c", script), capture_output=True, timeout=30).returncode
 
 
-def drain(state: Path) -> int:
-    return bash(DRAIN.replace(STATE, str(state)).replace("sleep 1", "sleep 0.01"))
+def drain(envoy: Envoy) -> int:
+    return bash(DRAIN.replace("127.0.0.1/9901", envoy.address.replace(":", "/")).replace("sleep 1", "sleep 0.01"))
 
 
 @contextlib.contextmanager
@@ -94,6 +94,7 @@ def rendered(folder: Path, sockets: list[Path]) -> None:
         address="127.0.0.1",
         port=8080,
         admin_port=None,
+        admin_socket=folder / "admin.sock",
         body_limit=1024,
         folder=folder / "envoy",
         access_log=folder / "access.jsonl",
@@ -142,18 +143,16 @@ def test_envoy_is_not_healthy_when_nobody_listens() -> None:
     assert bash(HEALTHY.replace("8080", str(free_port()))) != 0
 
 
-def test_a_drain_stops_the_listeners_then_waits_until_nothing_is_active(tmp_path: Path) -> None:
+def test_a_drain_stops_the_listeners_then_waits_until_nothing_is_active() -> None:
     with running(Envoy(active=(2, 1, 0))) as envoy:
-        (tmp_path / "admin.address").write_text(envoy.address, "ascii")
-        assert drain(tmp_path) == 0
+        assert drain(envoy) == 0
         assert envoy.asked == [
             "POST /drain_listeners",
             *["GET /stats?filter=^http.gateway.downstream_rq_active$"] * 3,
         ]
 
 
-def test_a_drain_gives_up_after_thirty_questions(tmp_path: Path) -> None:
+def test_a_drain_gives_up_after_thirty_questions() -> None:
     with running(Envoy(active=(1,) * 40)) as envoy:
-        (tmp_path / "admin.address").write_text(envoy.address, "ascii")
-        drain(tmp_path)
+        drain(envoy)
         assert len(envoy.asked) == 1 + 30

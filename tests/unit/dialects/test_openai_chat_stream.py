@@ -52,6 +52,23 @@ def test_crlf_line_ends_are_forwarded() -> None:
     assert stream().feed(written) + stream().feed(b"") == written
 
 
+def test_an_event_may_take_several_lines_and_chunks() -> None:
+    told = stream()
+    assert told.feed(TEXT) == TEXT
+    assert told.feed(b'data: {"choices":\n') == b""
+    assert told.feed(b'data: [{"delta":{"content":"b"}}]}\n\n') == (
+        b'data: {"choices":\ndata: [{"delta":{"content":"b"}}]}\n\n'
+    )
+    assert told.output_chars == 3
+
+
+def test_a_chunk_may_hold_several_events() -> None:
+    told = stream()
+    assert told.feed(TEXT) == TEXT
+    assert told.feed(TEXT + TEXT) == TEXT + TEXT
+    assert told.output_chars == 6
+
+
 def test_a_missing_done_is_supplied() -> None:
     told = stream()
     assert told.feed(TEXT + FINISH) == TEXT + FINISH

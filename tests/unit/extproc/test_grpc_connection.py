@@ -89,7 +89,7 @@ async def test_many_streams_share_a_connection(tmp_path: Path) -> None:
         answers = await asyncio.gather(*map(one, range(300)))
         assert answers == [b"%d.0 %d.1 %d.2" % (n, n, n) for n in range(300)]
         assert len(connections) == 1
-        await until(lambda: not any(connection.busy for connection in connections), what="no stream left")
+        await until(lambda: not any(connection.tasks for connection in connections), what="no stream left")
 
 
 async def test_a_handler_that_returns_ends_the_stream_before_its_client_does(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ async def test_a_client_that_is_gone_ends_the_reading_and_the_handler_goes_on_to
         _, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
         writer.write(http2.PREFACE + http2.settings({}) + request_headers(1))
         await writer.drain()
-        await until(lambda: any(connection.busy for connection in connections), what="the stream")
+        await until(lambda: any(connection.tasks for connection in connections), what="the stream")
         writer.close()
         await writer.wait_closed()
         await asyncio.wait_for(ended.wait(), 5)
