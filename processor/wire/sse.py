@@ -38,8 +38,8 @@ class SSEDecoder:
     def __init__(self, *, limit: int = EVENT_LIMIT) -> None:
         self._limit = limit
         self._rest: list[bytes] = []
-        """The pieces of an event that is not whole yet: joined only when a line ends, or a long one would be copied anew
-        with every chunk.
+        """The pieces of an event that is not whole yet: joined only when a line ends, or a long one would be copied
+        anew with every chunk.
         """
         self._size = 0
         self._begun = False
