@@ -43,9 +43,11 @@ _SHAPES: tuple[tuple[Operation | None, str, Shape], ...] = (
 """Operation and a piece of the path to the shape; the first that fits, else OpenAI's."""
 
 _NO_USAGE = frozenset({Operation.MODELS, Operation.OTHER})
-_WORTH_KEEPING = ("usage", "usageMetadata", "Usage", "Response", "message", "response", "model", "modelVersion")
-_WORTH_KEEPING_TOO = ("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count", "embeddings")
-_FAILED = (b'"error"', b'"base_resp"', b'"code"')
+_WORTH_KEEPING = (
+    *("usage", "usageMetadata", "Usage", "Response", "message", "response", "model", "modelVersion"),
+    *("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count"),
+)
+"""What is parsed of a whole answer, of which texts, images and vectors are the bulk."""
 
 
 class RequestObserver:
@@ -153,23 +155,22 @@ class WholeObserver(Blind):
         try:
             if self._decoder:
                 body += self._decoder.close()
-            fields = decode_fields(bytes(body).strip())
+            self._read(bytes(body).strip())
         except (WireError, *JSONError):
             return
-        answer = {
-            name: decode(fields[name])
-            for name in (*_WORTH_KEEPING, *_WORTH_KEEPING_TOO)
-            if name in fields and name != "embeddings"
-        }
+        self.complete = True
+
+    def _read(self, body: bytes) -> None:
+        fields = decode_fields(body)
+        answer = {name: decode(fields[name]) for name in _WORTH_KEEPING if name in fields}
         if "embeddings" in fields:
             answer["embeddings"] = True
-        self.complete = True
-        self.model = _model(answer)
-        self.usage = self._shape(answer)
-        if self.usage is None:
-            whole = decode(body)
-            self.output_chars = generated_size(whole)
+        usage = self._shape(answer)
+        if usage is None:
+            self.output_chars = generated_size(decode(body))
             self.content_seen = self.output_chars > 0
+        self.model = _model(answer)
+        self.usage = usage
 
 
 class SSEFraming:

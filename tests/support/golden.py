@@ -1,6 +1,6 @@
 """Golden cases: what a client asks, what a vendor is sent and answers, what the client gets. One YAML file a vendor.
 
-A file is a list of cases:
+A file is named after its vendor, `self_hosted` after any configured base URL, and is a list of cases:
 
     - name: tools streamed            # unique in its file
       operation: chat                 # the default
