@@ -44,7 +44,7 @@ _SHAPES: tuple[tuple[Operation | None, str, Shape], ...] = (
 
 _NO_USAGE = frozenset({Operation.MODELS, Operation.OTHER})
 _WORTH_KEEPING = (
-    *("usage", "usageMetadata", "Usage", "Response", "message", "response", "model", "modelVersion"),
+    *("usage", "usageMetadata", "message", "response", "model", "modelVersion"),
     *("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count"),
 )
 """What is parsed of a whole answer, of which texts, images and vectors are the bulk."""
@@ -255,7 +255,7 @@ def _last(event: JSON) -> bool:
         return True
     output = event.get("output")
     for holder in (event, output if isinstance(output, dict) else {}):
-        for name in ("choices", "candidates", "Choices"):
+        for name in ("choices", "candidates"):
             found = holder.get(name)
             for choice in found if isinstance(found, list) else ():
                 if isinstance(choice, dict) and _ended(choice):
@@ -266,7 +266,7 @@ def _last(event: JSON) -> bool:
 
 
 def _ended(choice: JSON) -> bool:
-    reason = choice.get("finish_reason") or choice.get("finishReason") or choice.get("FinishReason")
+    reason = choice.get("finish_reason") or choice.get("finishReason")
     return reason not in (None, "", "null")
 
 

@@ -16,7 +16,6 @@ _TEXT_KEYS = frozenset(
         "thinking",
         "arguments",
         "partial_json",
-        "Content",
         "result",
         "response",
     }
@@ -35,10 +34,6 @@ _HOLDERS = frozenset(
         "content_block",
         "candidates",
         "parts",
-        "Choices",
-        "Delta",
-        "Message",
-        "Response",
         "response",
         "item",
         "part",

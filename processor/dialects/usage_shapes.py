@@ -11,6 +11,8 @@ from processor.wire.json import JSON
 Shape = Callable[[JSON], Usage | None]
 """Reads the counts of a whole answer, or of one event of a stream; None where there are none."""
 
+_COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens")
+
 
 def openai(answer: JSON) -> Usage | None:
     """Chat, completions, embeddings, rerank: `usage`, or (Moonshot's streams) `choices[0].usage`."""
@@ -19,7 +21,9 @@ def openai(answer: JSON) -> Usage | None:
         choices = answer.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         usage = first.get("usage") if isinstance(first, dict) else None
-    return openai_counts(usage) if isinstance(usage, dict) and usage else None
+    if not isinstance(usage, dict) or not any(name in usage for name in _COUNTS):  # transcriptions count seconds
+        return None
+    return openai_counts(usage)
 
 
 def openai_counts(usage: JSON) -> Usage:
@@ -94,16 +98,6 @@ def minimax_embeddings(answer: JSON) -> Usage | None:
     """`total_tokens` at the top."""
     total = _count(answer.get("total_tokens"))
     return Usage(input_tokens=total) if total else openai(answer)
-
-
-def hunyuan(answer: JSON) -> Usage | None:
-    """Tencent's native API: `Response.Usage` whole, `Usage` on each event."""
-    inner = answer.get("Response")
-    usage = (inner if isinstance(inner, dict) else answer).get("Usage")
-    if not isinstance(usage, dict):
-        return None
-    total, output = _count(usage.get("TotalTokens")), _count(usage.get("CompletionTokens"))
-    return Usage(input_tokens=_count(usage.get("PromptTokens")) or total - output, output_tokens=output)
 
 
 def bedrock(answer: JSON) -> Usage | None:

@@ -65,7 +65,7 @@ class SSEDecoder:
             self._keep(data)
             return []
         self._keep(data[end + 2 :])
-        pieces = (piece.lstrip(b"\n") for piece in data[:end].split(b"\n\n"))
+        pieces = (piece.strip(b"\n") for piece in data[:end].split(b"\n\n"))
         return [_event(piece + b"\n\n") for piece in pieces if piece]
 
     def close(self) -> list[SSEEvent]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from processor.errors import WireError
 from processor.wire.jsonlines import JSONArrayDecoder, LineDecoder
-from tests.unit.wire.pieces import bytewise, cut, fed, places
+from tests.support.pieces import bytewise, cut, fed, places
 
 _values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(['"', "\\", '\\"', "{", "}]", "\n"]),

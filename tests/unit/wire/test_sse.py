@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from processor.errors import WireError
 from processor.wire.sse import SSEDecoder, SSEEvent, encode_data
-from tests.unit.wire.pieces import bytewise, cut, fed, places
+from tests.support.pieces import bytewise, cut, fed, places
 
 Told = list[tuple[str, bytes]]
 """Name and data of each event."""
@@ -96,10 +96,8 @@ def test_an_event_over_the_limit_is_refused_before_it_ends() -> None:
 
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 def test_lines_that_never_end_an_event_are_refused(line_end: bytes) -> None:
-    decoder = SSEDecoder(limit=1000)
     with pytest.raises(WireError):
-        for _ in range(200):
-            decoder.feed(b"data: a" + line_end)
+        fed(SSEDecoder(limit=1000).feed, [b"data: a" + line_end] * 200)
 
 
 def test_the_limit_is_that_of_one_event() -> None:
