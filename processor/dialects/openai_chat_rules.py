@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,9 @@ from processor.dialects.openai_chat_skim import Skim
 from processor.dialects.vendor_errors import error_inside, refused
 from processor.errors import UpstreamRefused
 from processor.wire.json import JSON, decode, encode
+
+
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class CodeInside:
         for name in self.place[:-1]:
             holder = holder.get(name) if isinstance(holder, dict) else None
         code = holder.get(self.place[-1]) if isinstance(holder, dict) else None
-        if not isinstance(code, int | str) or not str(code).lstrip("-").isdigit() or int(code) == 0:
+        if not isinstance(code, int | str) or not _NUMBER.fullmatch(str(code)) or int(code) == 0:
             return None
         message = holder.get(self.message) or f"The vendor reported error {code}."
         return refused(self.statuses.get(int(code), 502), str(message), code=str(code))

@@ -11,6 +11,9 @@ from processor.wire.json import JSON
 Shape = Callable[[JSON], Usage | None]
 """Reads the counts of a whole answer, or of one event of a stream; None where there are none."""
 
+_DIGITS = 16
+"""Of a count that is written as a text; no bill is longer."""
+
 _COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens")
 
 
@@ -142,7 +145,7 @@ def _sum(parts: Iterable[Usage]) -> Usage | None:
 
 
 def _count(value: Any) -> int:
-    if isinstance(value, str) and value.isdigit():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= _DIGITS:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +61,8 @@ _BY_WORD = (
 )
 """What a code or type says about the status it would have had; the first that fits."""
 
+_HTTP_STATUS = re.compile(r"[45][0-9]{2}")
+
 _Parts = tuple[str, str | None, str | None, str | None]
 """Message, code, param, type."""
 
@@ -110,7 +113,7 @@ def _reports(answer: JSON) -> bool:
 
 def _status_of(code: str | None, kind: str | None) -> int:
     """The HTTP status an error inside a 200 means: a code that is one, else what its words say, else 502."""
-    if code and code.isdigit() and 400 <= int(code) < 600:
+    if code and _HTTP_STATUS.fullmatch(code):
         return _sensible(int(code))
     text = f"{code or ''} {kind or ''}".lower()
     return next((status for words, status in _BY_WORD if any(word in text for word in words)), 502)

@@ -53,7 +53,7 @@ def bootstrap(template: Path, settings: Settings) -> Plain:
         raise ConfigError(str(problem), file=str(template), line=mark.line + 1 if mark else 0) from None
     try:
         _fill(document, settings)
-    except (KeyError, IndexError, TypeError):
+    except (KeyError, IndexError, TypeError, StopIteration):
         raise ConfigError(
             "expected a listener `gateway` with a socket address, an admin section, and cds_config and rds by file",
             file=str(template),

@@ -53,6 +53,7 @@ def counted(input: int, output: int = 0, *, cached: int = 0, reasoning: int = 0)
         ({"prompt_tokens": "9", "completion_tokens": 3.0}, counted(9, 3)),
         ({"prompt_tokens": 9, "completion_tokens": None, "prompt_tokens_details": None}, counted(9)),
         ({"prompt_tokens": 9, "completion_tokens": -1}, counted(9)),
+        ({"prompt_tokens": "²", "completion_tokens": "3" * 5000, "total_tokens": "-3"}, counted(0)),
         ({"prompt_tokens": True, "completion_tokens": [3], "total_tokens": "many"}, counted(0)),
     ],
     ids=str,
