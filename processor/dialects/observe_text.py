@@ -43,7 +43,7 @@ _HOLDERS = frozenset(
 """Keys that lead to it."""
 
 _RESPONSES_PREFIX = "response."
-_RESPONSES_DELTA = ".delta"
+_SOUND = ".audio.delta"
 _DEPTH = 8
 """Levels that are looked into: Gemini's text stands five deep."""
 
@@ -55,7 +55,7 @@ def generated_size(value: Any) -> int:
     kind = value.get("type")
     if isinstance(kind, str) and kind.startswith(_RESPONSES_PREFIX):
         delta = value.get("delta")
-        return len(delta.encode()) if kind.endswith(_RESPONSES_DELTA) and isinstance(delta, str) else 0
+        return len(delta.encode()) if isinstance(delta, str) and not kind.endswith(_SOUND) else 0
     return _size(value, _DEPTH)
 
 

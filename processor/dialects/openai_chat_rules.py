@@ -15,7 +15,6 @@ from processor.dialects.vendor_errors import error_inside, refused
 from processor.errors import UpstreamRefused
 from processor.wire.json import JSON, decode, encode
 
-
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 
 
