@@ -7,6 +7,7 @@ from collections.abc import Callable
 from processor.dialects.base import Observer
 from processor.dialects.observe import RequestObserver, model_of, observe_response, operation_of
 from processor.domain import Operation, Usage, UsageSource
+from processor.exchange.answering import Observations
 from processor.exchange.messages import (
     Action,
     Event,
@@ -15,7 +16,6 @@ from processor.exchange.messages import (
     ResponseBody,
     ResponseHeaders,
 )
-from processor.exchange.upstream import Observations
 from processor.policy.estimate import estimate_tokens
 
 _COUNTED = frozenset(Operation) - {Operation.MODELS, Operation.OTHER}

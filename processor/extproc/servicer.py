@@ -22,8 +22,11 @@ class Exchange(Protocol):
 
     done: bool
     """Whether nothing more is wanted: the gRPC stream ends and the rest flows by untouched."""
-    deadline: float | None
-    """When, in the event loop's clock, `expire` is due if nothing has come before; None for never."""
+
+    @property
+    def deadline(self) -> float | None:
+        """When, in the event loop's clock, `expire` is due if nothing has come before; None for never."""
+        ...
 
     async def receive(self, event: Event) -> tuple[Action, ...]:
         """Take Envoy's next message and give the answers to it, in order."""

@@ -279,10 +279,13 @@ async def test_nothing_is_lost_or_doubled_when_processors_are_killed_between_req
 ) -> None:
     ids = []
     for _ in range(4):
+        seen = _observations(gateway)
         for path in ("/v1/chat/completions", "/deepseek/chat/completions"):
             answer = await client.post(path, json={"model": "chat", "messages": ASKED})
             assert answer.status_code == 200
             ids.append(answer.headers.get("x-request-id"))
+        # The answer does not wait for passthrough's copies: the request is over when they have been looked at too.
+        await until(partial(lambda seen: _observations(gateway) > seen, seen), what="an observation")
         before = set(gateway.pids("processor worker"))
         for pid in before:
             os.kill(pid, signal.SIGKILL)
@@ -294,6 +297,10 @@ async def test_nothing_is_lost_or_doubled_when_processors_are_killed_between_req
     assert len([record for record in good if record["mode"] == "passthrough"]) == 4
     assert all(record["usage_source"] == "provider" for record in good)
     assert vendor.count >= 8
+
+
+def _observations(gateway: Gateway) -> int:
+    return (gateway.state / "observed.jsonl").read_bytes().count(b"\n")
 
 
 def _renewed(gateway: Gateway, old: set[int]) -> bool:

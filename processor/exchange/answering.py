@@ -1,0 +1,229 @@
+"""A vendor's answer on its way to the client: held until its first content, then sent on, and accounted for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from processor import names
+from processor.dialects.base import Translator
+from processor.domain import UsageSource
+from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamUnavailable, WireError
+from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
+from processor.exchange.ledger import Ledger, Plan
+from processor.exchange.messages import (
+    Action,
+    Begin,
+    EndTrailers,
+    Event,
+    HeaderPairs,
+    Headers,
+    ResponseBody,
+    ResponseHeaders,
+    ResponseTrailers,
+    Send,
+)
+from processor.policy.failover import RETRIABLE_STATUSES
+from processor.schema.error import error_body
+from processor.topology import Target
+from processor.wire.encoding import Decoder, decoder_for
+from processor.wire.sse import encode_data
+
+JSON_TYPE = ("content-type", "application/json")
+
+_TO_CLIENT = frozenset({"content-type", "cache-control", "date", "retry-after", "retry-after-ms"})
+"""What of a vendor's headers a client sees in OpenAI mode."""
+
+_Facts = dict[str, str | float]
+
+
+class Observations(Protocol):
+    """Takes what Envoy's metadata cannot carry: the facts of an exchange that was cut."""
+
+    def write(self, request_id: str, **fields: str | float) -> None:
+        """Add facts to a request's record."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A request that has gone to a target."""
+
+    request_id: str
+    plan: Plan
+    target: Target
+    translator: Translator
+    attempt: int
+    """From 1."""
+    at: float
+    """When, in the ledger's clock."""
+    deadline: float | None
+    """When its first content must have come; None for no limit."""
+
+
+class Answering:
+    """One attempt's answer. `deadline` is set while the headers are held and there is a limit."""
+
+    def __init__(self, sent: Sent, ledger: Ledger, observations: Observations) -> None:
+        self._sent = sent
+        self._ledger = ledger
+        self._observations = observations
+        self._headers: Headers = {}
+        self._decoder: Decoder | None = None
+        self._reader: Reader = RefusalReader(502, sent.target.provider.name)
+        self._begun = False
+        """Whether the held headers have been answered."""
+        self._over = False
+        """Whether the client's answer is complete; what the vendor still sends is let go."""
+        self._spent = 0.0
+        self._now = 0.0
+        self.deadline: float | None = None
+
+    def receive(self, event: Event, *, spent: float, now: float) -> tuple[Action, ...]:
+        """Take what the vendor sent; `spent` are the seconds this attempt has cost the gateway so far."""
+        self._spent, self._now = spent, now
+        match event:
+            case ResponseBody(body, end_of_stream):
+                return self._body(body, ended=end_of_stream)
+            case ResponseHeaders(headers, end_of_stream):
+                return self._head(headers, ended=end_of_stream)
+            case ResponseTrailers():
+                rest = [action for action in self._body(b"", ended=True) if not _is_empty(action)]
+                return (*map(_open_ended, rest), EndTrailers())
+            case _:
+                return ()
+
+    def expire(self) -> tuple[Action, ...]:
+        """The deadline has passed: answer the held headers with a 504."""
+        self._now = self.deadline or self._now
+        error = UpstreamUnavailable("The vendor did not begin to answer in time.", status=504, code="upstream_timeout")
+        return self._fail(error, ended=False)
+
+    def close(self) -> None:
+        """No more will come: account for an answer that was cut after the client had seen some of it."""
+        if self._begun and not self._over:
+            self._observations.write(self._sent.request_id, **_usage_facts(self._tally(finished=False)))
+            self._ledger.discard(self._sent.request_id)
+
+    def _head(self, headers: Headers, *, ended: bool) -> tuple[Action, ...]:
+        self._headers = headers
+        self._reader = self._reader_for(headers)
+        self.deadline = self._sent.deadline
+        try:
+            self._decoder = decoder_for(headers.get("content-encoding", ""))
+        except WireError as error:
+            return self._fail(_unreadable(error), ended=ended)
+        return self._body(b"", ended=True) if ended else ()
+
+    def _reader_for(self, headers: Headers) -> Reader:
+        sent = self._sent
+        status = int(headers.get(":status", "502"))
+        if not 200 <= status < 300:
+            return RefusalReader(status, sent.target.provider.name)
+        if sent.plan.stream and "json" not in headers.get("content-type", ""):
+            return StreamReader(sent.translator.stream(include_usage=sent.plan.include_usage))
+        return WholeReader(sent.translator)
+
+    def _body(self, body: bytes, *, ended: bool) -> tuple[Action, ...]:
+        if self._over:
+            return (Send(b"", end_of_stream=True),) if ended else ()
+        try:
+            out = self._read(body, ended=ended)
+        except WireError as error:
+            return self._fail(_unreadable(error), ended=ended)
+        except UpstreamError as error:
+            return self._fail(error, ended=ended)
+        if not self._begun and not self._reader.ready and not ended:
+            return ()
+        return self._send(out, ended=ended)
+
+    def _read(self, body: bytes, *, ended: bool) -> bytes:
+        reader, decoder = self._reader, self._decoder
+        if decoder:
+            body = decoder.feed(body)
+        out = reader.feed(body) if body else b""
+        if ended:
+            if decoder:
+                decoder.close()
+            out += reader.close()
+        return out
+
+    def _send(self, out: bytes, *, ended: bool) -> tuple[Action, ...]:
+        facts: _Facts = {}
+        if ended:
+            self._over = True
+            self._ledger.discard(self._sent.request_id)
+            facts = _usage_facts(self._tally(finished=True))
+        if self._begun:
+            return (Send(out, ended, facts),)
+        headers = () if self._reader.streams else (("content-length", str(len(out))), JSON_TYPE)
+        return (self._begin(headers, facts), Send(out, ended))
+
+    def _begin(self, headers: HeaderPairs, facts: _Facts) -> Begin:
+        """Answer the held headers, and tell how the answer came about."""
+        sent = self._sent
+        self._begun = True
+        self.deadline = None
+        told = (
+            (names.TARGET_HEADER, str(sent.target)),
+            (names.ATTEMPTS_HEADER, str(sent.attempt)),
+            (names.SERVER_TIMING_HEADER, _timing(sent.plan.spent + self._spent, self._now - sent.at)),
+            *headers,
+        )
+        facts = {"ttft_ms": round((self._now - sent.plan.arrived) * 1000, 3), "error": "", **facts}
+        if model := self._tally(finished=False).model:
+            facts["response_model"] = model
+        return Begin(told, removed(self._headers, told, _TO_CLIENT), facts)
+
+    def _fail(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
+        """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
+        self._over = True
+        body = error_body(error)
+        if self._begun:
+            self._ledger.discard(self._sent.request_id)
+            facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}
+            return (Send(encode_data(body), ended, facts),)
+        if error.status not in RETRIABLE_STATUSES or self._sent.attempt == len(self._sent.plan.targets):
+            self._ledger.discard(self._sent.request_id)
+        headers = ((":status", str(error.status)), ("content-length", str(len(body))), JSON_TYPE)
+        facts = {"error": error.code, "usage_source": UsageSource.NONE}
+        return (self._begin(headers, facts), Send(body, ended))
+
+    def _tally(self, *, finished: bool) -> Tally:
+        return self._reader.tally(request_size=self._sent.plan.size, finished=finished)
+
+
+def removed(headers: Headers, kept: HeaderPairs, allowed: frozenset[str]) -> tuple[str, ...]:
+    """The headers that must not go on: neither allowed through nor set anew, and not HTTP's own."""
+    set_names = {name for name, _ in kept}
+    return tuple(name for name in headers if name not in allowed and name not in set_names and name[0] != ":")
+
+
+def _unreadable(error: WireError) -> UpstreamProtocolError:
+    return UpstreamProtocolError(f"The vendor's answer cannot be read: {error}.")
+
+
+def _is_empty(action: Action) -> bool:
+    return isinstance(action, Send) and not action.body and not action.facts
+
+
+def _open_ended(action: Action) -> Action:
+    """The body is not the end where trailers follow."""
+    return Send(action.body, end_of_stream=False, facts=action.facts) if isinstance(action, Send) else action
+
+
+def _timing(gateway: float, upstream: float) -> str:
+    return f"gateway;dur={gateway * 1000:.2f}, upstream;dur={upstream * 1000:.1f}"
+
+
+def _usage_facts(tally: Tally) -> _Facts:
+    facts: _Facts = {
+        "usage_source": tally.source,
+        "input_tokens": tally.usage.input_tokens,
+        "output_tokens": tally.usage.output_tokens,
+        "cached_input_tokens": tally.usage.cached_input_tokens,
+        "reasoning_tokens": tally.usage.reasoning_tokens,
+    }
+    if tally.model:
+        facts["response_model"] = tally.model
+    return facts
