@@ -144,7 +144,7 @@ class DownstreamExchange:
             raise UnknownModel(
                 f"There is no model `{name}` here. GET /v1/models lists what this key may use.", param="model"
             )
-        if self._key and not allowed(name, self._key.models):
+        if self._key and not (allowed(name, self._key.models) or allowed(model.name, self._key.models)):
             raise Forbidden(f"This key may not use the model `{name}`.", param="model")
         if any(self._operation not in target.provider.vendor.operations for target in model.targets):
             raise UnsupportedOperation(f"The model `{name}` does not offer {self._operation}.", param="model")

@@ -17,6 +17,7 @@ from processor.vendors import VENDORS
 from tests.extproc.envoy import Envoy, connected
 
 KEY = "sk-extproc"
+NARROW_KEY = "sk-extproc-narrow"
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +38,9 @@ models:
   two:
     targets: [{{provider: deepseek, model: a}}, {{provider: moonshot, model: b}}]
     retry: {{ttft: 200ms}}
-keys: [{{name: tests, sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}]
+keys:
+  - {{name: tests, sha256: {hashlib.sha256(KEY.encode()).hexdigest()}}}
+  - {{name: narrow, sha256: {hashlib.sha256(NARROW_KEY.encode()).hexdigest()}, models: ["deepseek/*"]}}
 """)
     setup = app.load(config, state, {"VENDOR_KEY": "sk-vendor"})
     observations = ObservationLog(state.observed)

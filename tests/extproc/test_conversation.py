@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from processor import names
-from tests.extproc.conftest import KEY
+from tests.extproc.conftest import KEY, NARROW_KEY
 from tests.extproc.envoy import Envoy, Stream, answer, collect
 from tests.support.fake_vendor import chat_chunks, sse_event
 from tests.support.gateway import until
@@ -49,6 +49,14 @@ async def test_the_plan_picks_a_composite_and_as_many_retries_as_other_targets(e
     assert headers[names.CLUSTER_HEADER] == "model/two/0"
     assert headers[names.MAX_RETRIES_HEADER] == "1"
     assert metadata["gateway"]["key"] == "tests"
+
+
+@pytest.mark.parametrize(("model", "may"), [("deepseek-chat", True), ("deepseek/any", True), ("moonshot/any", False)])
+async def test_a_pattern_holds_for_every_spelling_of_a_model(envoy: Envoy, model: str, *, may: bool) -> None:
+    _, refused, metadata = await envoy.ask(str(uuid.uuid4()), body(model), {"x-api-key": NARROW_KEY})
+    assert (refused is None) is may
+    assert refused is None or refused.status == 403
+    assert metadata["gateway"]["key"] == "narrow"
 
 
 async def test_an_attempt_removes_what_the_client_sent_and_sets_its_own_credential(envoy: Envoy) -> None:
