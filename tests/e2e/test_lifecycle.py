@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -68,6 +69,17 @@ async def test_the_key_stays_the_same_over_a_restart(demo: Gateway) -> None:
     await demo.stop()
     await demo.start()
     assert demo.key == key
+
+
+async def test_records_may_go_to_a_file_of_json_lines(vendor: FakeVendor, tmp_path: Path) -> None:
+    async with Gateway(tmp_path, configuration(vendor) + "usage: {sink: jsonl, path: mine.jsonl}\n") as gateway:
+        async with httpx.AsyncClient(base_url=gateway.url, headers=gateway.headers) as client:
+            for path in ("/v1/chat/completions", "/deepseek/chat/completions"):
+                await client.post(path, json={"model": "chat", "messages": ASKED})
+        await gateway.stop()
+    lines = [json.loads(line) for line in (tmp_path / "mine.jsonl").read_text().splitlines()]
+    assert [(line["mode"], line["usage"]["input_tokens"]) for line in lines] == [("openai", 1), ("passthrough", 1)]
+    assert vendor.count == 2
 
 
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])

@@ -123,6 +123,19 @@ def test_longer_prefixes_come_first_and_everything_else_is_answered(tmp_path: Pa
     assert table[-1]["direct_response"]["status"] == 404
 
 
+def test_a_vendor_s_paths_go_to_the_hosts_that_serve_them(tmp_path: Path) -> None:
+    table = {
+        (route["match"].get("prefix", ""), route["name"]): route["route"]
+        for route in routes(rendered(tmp_path))
+        if "route" in route
+    }
+    speech = table["/v1/bytedance/api/v3/sauc", "passthrough.bytedance.websocket"]
+    assert speech["cluster"] == "provider/bytedance/openspeech.bytedance.com#websocket"
+    assert (speech["host_rewrite_literal"], speech["prefix_rewrite"]) == ("openspeech.bytedance.com", "/api/v3/sauc")
+    chat = table["/bytedance/", "passthrough.bytedance"]
+    assert (chat["cluster"], chat["host_rewrite_literal"]) == ("provider/bytedance", "ark.cn-beijing.volces.com")
+
+
 def test_the_bootstrap_is_filled_in_from_the_configuration(tmp_path: Path) -> None:
     files = rendered(tmp_path, MODELS, port=1234)
     listener = files["envoy"]["static_resources"]["listeners"][0]
