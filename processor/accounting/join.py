@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from processor.accounting.lines import AccessLine, Facts, Observation
+from processor.accounting.lines import SENT, AccessLine, Facts, Observation
 from processor.domain import Mode, Operation, Usage, UsageRecord, UsageSource
 from processor.ports import REPLAY_LIMIT
 
@@ -22,6 +22,8 @@ OperationOf = Callable[[str, str], Operation]
 
 _OPERATIONS: Mapping[str, Operation] = {operation.value: operation for operation in Operation}
 _SOURCES: Mapping[str, UsageSource] = {source.value: source for source in UsageSource}
+_CLIENT_LEFT = "DC"
+"""Envoy's flag for a client that closed its connection."""
 _PASSTHROUGH = "passthrough"
 
 MarkT = TypeVar("MarkT")
@@ -177,7 +179,7 @@ def _is_final(line: AccessLine) -> bool:
 
 def record(line: AccessLine, observed: Facts, operation_of: OperationOf) -> UsageRecord:
     """One request's record; what was observed goes before what Envoy's metadata says."""
-    facts = {**line.facts, **observed}
+    facts = _abandoned(line, {**line.facts, **observed})
     mode, provider, operation = _surface(line, operation_of)
     return UsageRecord(
         request_id=line.request_id,
@@ -206,6 +208,14 @@ def record(line: AccessLine, observed: Facts, operation_of: OperationOf) -> Usag
         bytes_received=line.bytes_received,
         bytes_sent=line.bytes_sent,
     )
+
+
+def _abandoned(line: AccessLine, facts: dict[str, str | float]) -> dict[str, str | float]:
+    """A client that left before the first content still leaves the vendor's bill for what it was sent."""
+    counted = _text(facts, "usage_source") not in ("", UsageSource.NONE)
+    if counted or SENT not in facts or _CLIENT_LEFT not in line.flags.split(","):
+        return facts
+    return {**facts, "usage_source": UsageSource.PARTIAL, "input_tokens": facts[SENT]}
 
 
 def _surface(line: AccessLine, operation_of: OperationOf) -> tuple[Mode, str, Operation]:

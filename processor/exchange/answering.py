@@ -23,6 +23,7 @@ from processor.exchange.messages import (
     ResponseTrailers,
     Send,
 )
+from processor.policy.estimate import estimate_tokens
 from processor.policy.failover import RETRIABLE_STATUSES
 from processor.schema.error import error_body
 from processor.topology import Target
@@ -100,10 +101,19 @@ class Answering:
         return self._fail(error, ended=False)
 
     def close(self) -> None:
-        """No more will come: account for an answer that was cut after the client had seen some of it."""
-        if self._begun and not self._over:
-            self._observations.write(self._sent.request_id, **_usage_facts(self._tally(finished=False)))
-            self._ledger.discard(self._sent.request_id)
+        """No more will come: account for an answer that was cut.
+
+        Before its first content that may be a client that left, or a vendor that another will make good: Envoy
+        will say which.
+        """
+        if self._over:
+            return
+        request_id = self._sent.request_id
+        if self._begun:
+            self._observations.write(request_id, **_usage_facts(self._tally(finished=False)))
+            self._ledger.discard(request_id)
+        else:
+            self._observations.write(request_id, sent_input_tokens=estimate_tokens(self._sent.plan.size))
 
     def _head(self, headers: Headers, *, ended: bool) -> tuple[Action, ...]:
         self._headers = headers

@@ -61,7 +61,7 @@ class UpstreamExchange:
         return self._answering.expire() if self._answering else ()
 
     def close(self) -> None:
-        """Account for an answer that was cut after the client had seen some of it."""
+        """Account for an answer that was cut."""
         if self._answering:
             self._answering.close()
 

@@ -250,6 +250,28 @@ async def test_a_stream_the_client_abandons_is_partial_and_ends_at_the_vendor(
     assert record["response_flags"] == "DC"
 
 
+async def test_a_client_that_leaves_before_the_first_token_leaves_the_cost_of_its_prompt(
+    client: httpx.AsyncClient, vendor: FakeVendor, ledger: Ledger
+) -> None:
+    vendor.default = Reply.never()
+    with pytest.raises(httpx.ReadTimeout):
+        await client.post("/v1/chat/completions", json={"model": "chat", "messages": ASKED}, timeout=0.5)
+    await vendor.wait_for_disconnects(1)
+    [record] = await ledger.take()
+    assert (record["usage_source"], record["output_tokens"], record["response_flags"]) == ("partial", 0, "DC")
+    assert 10 <= record["input_tokens"] <= 40
+
+
+async def test_a_failed_attempt_leaves_nothing_in_the_record_of_the_one_that_answered(
+    client: httpx.AsyncClient, vendor: FakeVendor, ledger: Ledger
+) -> None:
+    vendor.script("/house/v1/chat/completions", Reply.reset())
+    await client.post("/v1/chat/completions", json={"model": "backed-up", "messages": ASKED})
+    [record] = await ledger.take()
+    assert (record["provider"], record["attempts"], record["error"]) == ("deepseek", 3, "")
+    assert (record["usage_source"], record["input_tokens"], record["output_tokens"]) == ("provider", 3, 5)
+
+
 async def test_a_whole_answer_without_a_count_is_estimated(
     client: httpx.AsyncClient, vendor: FakeVendor, ledger: Ledger
 ) -> None:
