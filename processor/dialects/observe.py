@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import replace
-
-import msgspec
 
 from processor.dialects import usage_shapes
 from processor.dialects.base import Observer
+from processor.dialects.observe_request import RequestObserver
 from processor.dialects.observe_text import generated_size
 from processor.dialects.operations import model_of, operation_of
 from processor.dialects.usage_shapes import Shape
@@ -21,67 +20,33 @@ from processor.wire.sse import SSEDecoder
 
 __all__ = ["RequestObserver", "model_of", "observe_response", "operation_of"]
 
-_REQUEST_LIMIT = 4 * 1024 * 1024
-"""Bytes of a request that are kept to find its model; a larger one is mostly images, and is counted without it."""
 _WHOLE_LIMIT = 32 * 1024 * 1024
 """Bytes of a whole answer that are kept to find its usage: a few images in base64."""
 
 _SHAPES: tuple[tuple[Operation | None, str, Shape], ...] = (
-    (None, "/services/", usage_shapes.dashscope),
-    (None, "/apps/", usage_shapes.dashscope),
-    (None, "/converse", usage_shapes.bedrock),
-    (None, "/api/chat", usage_shapes.ollama),
-    (None, "/api/generate", usage_shapes.ollama),
-    (None, "/api/embed", usage_shapes.ollama),
     (Operation.MESSAGES, "", usage_shapes.anthropic),
     (Operation.RESPONSES, "", usage_shapes.responses),
     (Operation.GENERATE_CONTENT, "", usage_shapes.gemini),
-    (Operation.EMBEDDINGS, ":", usage_shapes.gemini),
+    (None, r":(embedContent|batchEmbedContents)$", usage_shapes.gemini),
+    (None, r"/services/|/apps/", usage_shapes.dashscope),
+    (None, r"/converse(-stream)?$", usage_shapes.bedrock),
+    (None, r"/api/(chat|generate|embed)$", usage_shapes.ollama),
+    (None, r"/bots/", usage_shapes.ark_bots),
     (Operation.EMBEDDINGS, "", usage_shapes.minimax_embeddings),
     (Operation.RERANK, "", usage_shapes.rerank),
 )
-"""Operation and a piece of the path to the shape; the first that fits, else OpenAI's."""
+"""Operation and a pattern of the path to the shape; the first that fits, else OpenAI's. A protocol's own operation
+comes before a host's paths: DashScope serves Anthropic's and OpenAI's protocols below `/apps/` too.
+"""
 
 _NO_USAGE = frozenset({Operation.MODELS, Operation.OTHER})
+_NO_TEXT = frozenset({Operation.EMBEDDINGS, Operation.RERANK, Operation.IMAGE_GENERATION, Operation.SPEECH})
+"""Operations whose answers are not parsed for generated text: megabytes of numbers, or of base64."""
 _WORTH_KEEPING = (
-    *("usage", "usageMetadata", "message", "response", "model", "modelVersion"),
+    *("usage", "usageMetadata", "bot_usage", "message", "response", "model", "modelVersion"),
     *("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count"),
 )
 """What is parsed of a whole answer, of which texts, images and vectors are the bulk."""
-
-
-class RequestObserver:
-    """The model and the size of a JSON request."""
-
-    def __init__(self) -> None:
-        self.model = ""
-        self.stream = False
-        self.input_chars = 0
-        """Bytes of the body: what the input is estimated from."""
-        self._body: bytearray | None = bytearray()
-
-    def feed(self, chunk: bytes) -> None:
-        """Look at the next bytes."""
-        self.input_chars += len(chunk)
-        if self._body is not None:
-            self._body += chunk
-            if len(self._body) > _REQUEST_LIMIT:
-                self._body = None
-
-    def close(self) -> None:
-        """The body has ended."""
-        body, self._body = self._body, None
-        try:
-            asked = msgspec.json.decode(body or b"{}", type=_Asked)
-        except JSONError:
-            return
-        self.model = asked.model if isinstance(asked.model, str) else ""
-        self.stream = asked.stream is True
-
-
-class _Asked(msgspec.Struct):
-    model: object = ""
-    stream: object = False
 
 
 def observe_response(*, method: str, path: str, status: int, content_type: str, content_encoding: str) -> Observer:
@@ -95,17 +60,22 @@ def observe_response(*, method: str, path: str, status: int, content_type: str, 
         return Blind()
     shape = _shape(operation, path)
     kind = content_type.partition(";")[0].strip().lower()
+    if framing := _framing(kind, path):
+        streamed = usage_shapes.AnthropicStream() if shape is usage_shapes.anthropic else shape
+        return EventsObserver(streamed, decoder, framing)
+    return WholeObserver(shape, decoder, has_text=operation not in _NO_TEXT) if "json" in kind else Blind()
+
+
+def _framing(kind: str, path: str) -> Framing | None:
     if kind == "text/event-stream":
-        return EventsObserver(shape, decoder, SSEFraming())
+        return SSEFraming()
     if kind in ("application/x-ndjson", "application/jsonl"):
-        return EventsObserver(shape, decoder, LineDecoder())
-    if "streamGenerateContent" in path:
-        return EventsObserver(shape, decoder, JSONArrayDecoder())
-    return WholeObserver(shape, decoder) if "json" in kind else Blind()
+        return LineDecoder()
+    return JSONArrayDecoder() if path.endswith(":streamGenerateContent") else None
 
 
 def _shape(operation: Operation, path: str) -> Shape:
-    fits = (shape for of, part, shape in _SHAPES if of in (None, operation) and part in path)
+    fits = (shape for of, pattern, shape in _SHAPES if of in (None, operation) and re.search(pattern, path))
     return next(fits, usage_shapes.openai)
 
 
@@ -129,10 +99,11 @@ class Blind:
 class WholeObserver(Blind):
     """A JSON body, read once it is whole."""
 
-    def __init__(self, shape: Shape, decoder: Decoder | None) -> None:
+    def __init__(self, shape: Shape, decoder: Decoder | None, *, has_text: bool) -> None:
         super().__init__()
         self._shape = shape
         self._decoder = decoder
+        self._has_text = has_text
         self._body: bytearray | None = bytearray()
 
     def feed(self, chunk: bytes) -> None:
@@ -166,7 +137,7 @@ class WholeObserver(Blind):
         if "embeddings" in fields:
             answer["embeddings"] = True
         usage = self._shape(answer)
-        if usage is None:
+        if usage is None and self._has_text:
             self.output_chars = generated_size(decode(body))
             self.content_seen = self.output_chars > 0
         self.model = _model(answer)
@@ -188,12 +159,13 @@ class SSEFraming:
         return [event.data for event in self._decoder.close() if event.data]
 
 
+Framing = SSEFraming | LineDecoder | JSONArrayDecoder
+
+
 class EventsObserver(Blind):
     """A stream of JSON values, in any framing. A later count replaces an earlier one."""
 
-    def __init__(
-        self, shape: Shape, decoder: Decoder | None, framing: SSEFraming | LineDecoder | JSONArrayDecoder
-    ) -> None:
+    def __init__(self, shape: Shape, decoder: Decoder | None, framing: Framing) -> None:
         super().__init__()
         self._shape = shape
         self._decoder = decoder
@@ -235,25 +207,33 @@ class EventsObserver(Blind):
             self.output_chars += size
             self.content_seen = True
         if (counted := self._shape(event)) is not None:
-            self.usage = _newer(self.usage, counted)
+            self.usage = counted
         self.complete = self.complete or _last(event)
 
 
-def _newer(before: Usage | None, now: Usage) -> Usage:
-    """The later count; where it leaves the input out (Anthropic's `message_delta`), the earlier one's stays."""
-    if before is None or now.input_tokens:
-        return now
-    return replace(now, input_tokens=before.input_tokens, cached_input_tokens=before.cached_input_tokens)
-
-
-_LAST_TYPES = frozenset({"message_stop", "response.completed", "response.incomplete", "response.failed"})
+_LAST_TYPES = frozenset(
+    {
+        "message_stop",
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+        "image_generation.completed",
+        "image_edit.completed",
+        "speech.audio.done",
+        "transcript.text.done",
+    }
+)
 
 
 def _last(event: JSON) -> bool:
     """Whether an event says that the answer is over, in any of the protocols."""
-    if event.get("type") in _LAST_TYPES or event.get("done") is True or event.get("object") == "chat.completion":
+    if event.get("type") in _LAST_TYPES or event.get("object") == "chat.completion":
         return True
-    output = event.get("output")
+    if event.get("done") is True or event.get("is_end") is True:  # Ollama; Baidu's first version
+        return True
+    output, feedback = event.get("output"), event.get("promptFeedback")
+    if isinstance(feedback, dict) and feedback.get("blockReason"):  # Gemini's only event when it refuses the prompt
+        return True
     for holder in (event, output if isinstance(output, dict) else {}):
         for name in ("choices", "candidates"):
             found = holder.get(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from processor.wire.json import JSON
+from processor.wire.json import JSON, encode
 
 _TEXT_KEYS = frozenset(
     {
@@ -18,9 +18,13 @@ _TEXT_KEYS = frozenset(
         "partial_json",
         "result",
         "response",
+        "transcript",
     }
 )
 """Keys whose string values are generated text."""
+
+_OBJECT_KEYS = frozenset({"args", "arguments", "input"})
+"""Keys whose objects are generated: a tool's arguments, as Gemini, Ollama and Anthropic's whole answers have them."""
 
 _HOLDERS = frozenset(
     {
@@ -38,22 +42,26 @@ _HOLDERS = frozenset(
         "item",
         "part",
         "functionCall",
+        "audio",
     }
 )
 """Keys that lead to it."""
 
-_RESPONSES_PREFIX = "response."
+_DELTA_PREFIXES = ("response.", "transcript.")
+"""Types of events with their text in `delta`, which the events at the end repeat."""
 _SOUND = ".audio.delta"
 _DEPTH = 8
 """Levels that are looked into: Gemini's text stands five deep."""
 
 
 def generated_size(value: Any) -> int:
-    """Bytes of generated text in an answer or an event; what Responses repeats at its end counts once."""
+    """Bytes of generated text in an answer or an event; what the streams of Responses and of transcripts repeat at
+    their end counts once.
+    """
     if not isinstance(value, dict):
         return 0
     kind = value.get("type")
-    if isinstance(kind, str) and kind.startswith(_RESPONSES_PREFIX):
+    if isinstance(kind, str) and kind.startswith(_DELTA_PREFIXES):
         delta = value.get("delta")
         return len(delta.encode()) if isinstance(delta, str) and not kind.endswith(_SOUND) else 0
     return _size(value, _DEPTH)
@@ -68,6 +76,8 @@ def _size(value: JSON, depth: int) -> int:
             total += len(found.encode()) if name in _TEXT_KEYS else 0
         elif name in _HOLDERS:
             total += _inside(found, depth - 1)
+        elif found and name in _OBJECT_KEYS and isinstance(found, dict):
+            total += len(encode(found))
     return total
 
 

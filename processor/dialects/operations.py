@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from processor.domain import Operation
 
@@ -32,7 +33,8 @@ _POST: tuple[tuple[str, Operation], ...] = (
 )
 _PATTERNS = tuple((re.compile(pattern), operation) for pattern, operation in _POST)
 _MODELS = re.compile(r"/models(/[^:]+)?$")
-_MODEL_IN_PATH = re.compile(r"/models?/([^/:]+)(?=[:/])")
+_MODEL_IN_PATH = re.compile(r"/models/(?P<name>[^/:]+)[:/]|/model/(?P<id>[^/]+)/")
+"""Gemini's and Vertex's, and Bedrock's, whose ids hold colons."""
 
 
 def operation_of(method: str, path: str) -> Operation:
@@ -45,4 +47,4 @@ def operation_of(method: str, path: str) -> Operation:
 def model_of(path: str) -> str:
     """The model a path names, as Gemini's, Vertex's and Bedrock's do; empty where it names none."""
     match = _MODEL_IN_PATH.search(path)
-    return match[1] if match else ""
+    return unquote(match["name"] or match["id"]) if match else ""

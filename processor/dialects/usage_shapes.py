@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 from processor.domain import Usage
@@ -53,10 +53,30 @@ def openai_counts(usage: JSON) -> Usage:
 
 def anthropic(answer: JSON) -> Usage | None:
     """Messages, whole or its stream's `message_start` (`message.usage`) and `message_delta`."""
-    message = answer.get("message")
-    usage = answer.get("usage") or (message.get("usage") if isinstance(message, dict) else None)
-    if not isinstance(usage, dict) or not usage:
-        return None
+    usage = _dict(answer, "usage") or _dict(_dict(answer, "message"), "usage")
+    return _anthropic_counts(usage) if usage else None
+
+
+class AnthropicStream:
+    """Messages' stream, whose events replace each other's counts field by field.
+
+    Counts only grow, so one that an event leaves out or gives as null or 0 is the earlier event's: compatible hosts do
+    all three, in either event.
+    """
+
+    def __init__(self) -> None:
+        self._usage: JSON = {}
+
+    def __call__(self, event: JSON) -> Usage | None:
+        """The counts up to this event; None if it brings none."""
+        usage = _dict(event, "usage") or _dict(_dict(event, "message"), "usage")
+        if not usage:
+            return None
+        self._usage |= {name: found for name, found in usage.items() if found}
+        return _anthropic_counts(self._usage)
+
+
+def _anthropic_counts(usage: JSON) -> Usage:
     read, written = _count(usage.get("cache_read_input_tokens")), _count(usage.get("cache_creation_input_tokens"))
     return Usage(
         input_tokens=_count(usage.get("input_tokens")) + read + written,
@@ -87,14 +107,13 @@ def gemini(answer: JSON) -> Usage | None:
 
 
 def dashscope(answer: JSON) -> Usage | None:
-    """DashScope's native generation and embeddings, and its apps' `usage.models`."""
-    usage = answer.get("usage")
-    if not isinstance(usage, dict) or not usage:
-        return None
-    models = usage.get("models")
-    if isinstance(models, list):
-        return _sum(openai_counts(model) for model in models if isinstance(model, dict))
-    return openai_counts(usage)
+    """DashScope's native generation and embeddings, and its apps' `usage.models`; images and letters are no tokens."""
+    return _sum(_dict(answer, "usage").get("models")) or openai(answer)
+
+
+def ark_bots(answer: JSON) -> Usage | None:
+    """Ark's bots: `usage` is the main model's alone, `bot_usage.model_usage` has all of them."""
+    return _sum(_dict(answer, "bot_usage").get("model_usage")) or openai(answer)
 
 
 def minimax_embeddings(answer: JSON) -> Usage | None:
@@ -132,8 +151,9 @@ def rerank(answer: JSON) -> Usage | None:
     return openai_counts(tokens) if tokens else openai(answer)
 
 
-def _sum(parts: Iterable[Usage]) -> Usage | None:
-    counted = list(parts)
+def _sum(models: Any) -> Usage | None:
+    """The counts of the models that one answer used, as a list of OpenAI's usage objects."""
+    counted = [openai_counts(model) for model in models if isinstance(model, dict)] if isinstance(models, list) else []
     if not counted:
         return None
     return Usage(

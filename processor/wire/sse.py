@@ -38,8 +38,8 @@ class SSEDecoder:
     def __init__(self, *, limit: int = EVENT_LIMIT) -> None:
         self._limit = limit
         self._rest: list[bytes] = []
-        """The pieces of an event that is not whole yet: joined only when a line ends, or a long one would be copied
-        anew with every chunk.
+        """The pieces of an event that is not whole yet: joined only when it may have ended, or a long one would be
+        copied anew with every chunk.
         """
         self._size = 0
         self._begun = False
@@ -52,7 +52,7 @@ class SSEDecoder:
         """
         if self._begun and not self._rest and _is_plain(chunk):
             return [SSEEvent(chunk[6:-2], "", chunk)]
-        if self._begun and b"\n" not in chunk and b"\r" not in chunk:
+        if self._begun and not self._may_end(chunk):
             self._keep(chunk)
             return []
         data = self._taken() + chunk
@@ -96,6 +96,12 @@ class SSEDecoder:
             position = position_next
         self._keep(data[start:])
         return events
+
+    def _may_end(self, chunk: bytes) -> bool:
+        """Whether an event may end with this chunk: at an empty line, of which earlier ones may hold the beginning."""
+        if b"\n\n" in chunk or chunk.startswith(b"\n") or b"\r" in chunk:
+            return True
+        return bool(self._rest) and self._rest[-1].endswith(b"\r")
 
     def _keep(self, rest: bytes) -> None:
         self._size += len(rest)

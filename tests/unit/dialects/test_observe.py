@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.dialects.base import Observer
-from processor.dialects.observe import Blind, RequestObserver, observe_response
+from processor.dialects.observe import Blind, observe_response
 from processor.domain import Usage
 from tests.support.pieces import bytewise, cut, places
 
@@ -146,6 +146,58 @@ STREAMS: dict[str, tuple[str, str, bytes, Told]] = {
         b"".join(json.dumps(line).encode() + b"\n" for line in OLLAMA_LINES),
         (usage(9, 3), "o", True, 3, True),
     ),
+    "messages at DashScope": (
+        SSE,
+        "/apps/anthropic/v1/messages",
+        MESSAGES_STREAM,
+        (usage(9, 7, cached=4), "c", True, 7, True),
+    ),
+    "responses at DashScope": (
+        SSE,
+        "/api/v2/apps/protocols/compatible-mode/v1/responses",
+        RESPONSES_STREAM,
+        (usage(9, 3), "r", True, 3, True),
+    ),
+    "images": (
+        SSE,
+        "/v1/images/generations",
+        named(
+            {"type": "image_generation.partial_image", "b64_json": "AAAA"},
+            {
+                "type": "image_generation.completed",
+                "b64_json": "AAAA",
+                "usage": {"input_tokens": 9, "output_tokens": 3},
+            },
+        ),
+        (usage(9, 3), "", False, 0, True),
+    ),
+    "speech": (
+        SSE,
+        "/v1/audio/speech",
+        named(
+            {"type": "speech.audio.delta", "audio": "AAAA"},
+            {"type": "speech.audio.done", "usage": {"input_tokens": 9, "output_tokens": 3}},
+        ),
+        (usage(9, 3), "", False, 0, True),
+    ),
+    "transcriptions": (
+        SSE,
+        "/v1/audio/transcriptions",
+        named(
+            {"type": "transcript.text.delta", "delta": "Hi!"},
+            {"type": "transcript.text.done", "text": "Hi!", "usage": {"input_tokens": 9, "output_tokens": 3}},
+        ),
+        (usage(9, 3), "", True, 3, True),
+    ),
+    "baidu's first version": (
+        SSE,
+        "/rpc/2.0/ai_custom/v1/wenxinworkshop/chat/eb-instant",
+        sse(
+            {"result": "Hi", "is_end": False, "usage": {"prompt_tokens": 9, "completion_tokens": 1}},
+            {"result": "!", "is_end": True, "usage": {"prompt_tokens": 9, "completion_tokens": 3}},
+        ),
+        (usage(9, 3), "", True, 3, True),
+    ),
     "dashscope": (
         SSE,
         "/api/v1/services/aigc/text-generation/generation",
@@ -199,6 +251,47 @@ def test_a_later_input_count_of_messages_wins_unless_it_is_nothing() -> None:
     for late, expected in (({"input_tokens": 6, "output_tokens": 7}, 6), ({"input_tokens": 0, "output_tokens": 7}, 5)):
         body = named(start, {"type": "message_delta", "usage": late})
         assert watched(SSE, [body], path="/v1/messages")[0] == usage(expected, 7)
+
+
+def test_a_prompt_that_gemini_refuses_is_counted_for_good() -> None:
+    refused = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 9}}
+    path = "/v1beta/models/g:streamGenerateContent"
+    assert watched(SSE, [sse(refused)], path=path) == (usage(9), "", False, 0, True)
+    assert watched(SSE, [sse({**refused, "promptFeedback": {}})], path=path) == (usage(9), "", False, 0, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "event"),
+    [
+        (CHAT, {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": '{"a":1}'}}]}}]}),
+        ("/v1/messages", {"type": "content_block_delta", "delta": {"partial_json": '{"a":1}'}}),
+        ("/v1/responses", {"type": "response.function_call_arguments.delta", "delta": '{"a":1}'}),
+        (
+            "/v1beta/models/g:streamGenerateContent",
+            {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f", "args": {"a": 1}}}]}}]},
+        ),
+        ("/api/chat", {"message": {"tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]}}),
+        (CHAT, {"choices": [{"delta": {"audio": {"transcript": "1234567", "data": "AAAA"}}}]}),
+    ],
+)
+def test_a_tool_s_arguments_and_spoken_words_are_content(path: str, event: dict[str, Any]) -> None:
+    assert watched(SSE, [sse(event)], path=path) == (None, "", True, 7, False)
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        ("/v1/text/chatcompletion_v2", {"base_resp": {"status_code": 1004, "status_msg": "login fail"}}),
+        (CHAT, {"code": 11200, "message": "AppIdNoAuthError", "sid": "cha0001"}),
+        (CHAT, {"error": {"message": "overloaded", "type": "server_error"}}),
+        ("/v1/messages", {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}),
+        ("/api/chat", {"error": "model not found"}),
+        ("/rpc/2.0/ai_custom/v1/wenxinworkshop/chat/eb", {"error_code": 336003, "error_msg": "no messages"}),
+    ],
+)
+def test_an_error_inside_a_200_is_neither_usage_nor_content(path: str, error: dict[str, Any]) -> None:
+    assert watched(JSON, [json.dumps(error).encode()], path=path) == (None, "", False, 0, True)
+    assert watched(SSE, [sse(error)], path=path) == (None, "", False, 0, False)
 
 
 def test_content_is_seen_as_soon_as_it_passes() -> None:
@@ -282,6 +375,31 @@ WHOLE: dict[str, tuple[str, Any, Told]] = {
         "/model/c/converse",
         {"output": {}, "usage": {"inputTokens": 9, "outputTokens": 3}},
         (usage(9, 3), "", False, 0, True),
+    ),
+    "ark's bots": (
+        "/api/v3/bots/chat/completions",
+        {"usage": OPENAI, "bot_usage": {"model_usage": [OPENAI, {"prompt_tokens": 1, "completion_tokens": 1}]}},
+        (usage(10, 4), "", False, 0, True),
+    ),
+    "dashscope's apps": (
+        "/api/v1/apps/abc/completion",
+        {"output": {"text": "Hi"}, "usage": {"models": [{"model_id": "q", "input_tokens": 9, "output_tokens": 3}]}},
+        (usage(9, 3), "", False, 0, True),
+    ),
+    "dashscope's images": (
+        "/api/v1/services/aigc/multimodal-generation/generation",
+        {"output": {"choices": [{"message": {"content": [{"image": "https://"}]}}]}, "usage": {"image_count": 1}},
+        (None, "", False, 0, True),
+    ),
+    "images without a count": (
+        "/v1/images/generations",
+        {"data": [], "output": {"text": "never looked at"}},
+        (None, "", False, 0, True),
+    ),
+    "a chat below ollama's path": (
+        "/api/chat/completions",
+        {"model": "m", "choices": [], "usage": OPENAI},
+        (usage(9, 3), "m", False, 0, True),
     ),
     "images": (
         "/v1/images/generations",
@@ -371,28 +489,3 @@ def test_where_nothing_can_be_counted_nothing_is_read(
 )
 def test_nothing_is_ever_raised(content_type: str, path: str, encoding: str, pieces: list[bytes]) -> None:
     watched(content_type, pieces, path=path, encoding=encoding)
-
-
-def asked(*pieces: bytes) -> tuple[str, bool, int]:
-    watching = RequestObserver()
-    for piece in pieces:
-        watching.feed(piece)
-    watching.close()
-    return watching.model, watching.stream, watching.input_chars
-
-
-def test_a_request_names_its_model() -> None:
-    body = b'{"model":"m","stream":true,"messages":[{"content":"\xe6\x97\xa5"}]}'
-    assert asked(body) == asked(*bytewise(body)) == ("m", True, len(body))
-
-
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"model":7,"stream":"true"}', b'{"model":"\xff"}', b"\xff", b"null"]
-)
-def test_a_request_that_names_none_is_measured_all_the_same(body: bytes) -> None:
-    assert asked(body) == ("", False, len(body))
-
-
-def test_a_request_too_large_to_keep_is_measured_all_the_same() -> None:
-    piece = b'{"model":"m","x":"' + b"a" * (3 * 1024 * 1024)
-    assert asked(piece, piece) == ("", False, 2 * len(piece))

@@ -85,7 +85,8 @@ def test_passthrough_knows_the_paths_that_the_translators_use(vendor: Vendor) ->
     ("path", "model"),
     [
         ("/v1beta/models/gemini-2.5-flash:generateContent", "gemini-2.5-flash"),
-        ("/model/anthropic.claude-v2:0/converse", "anthropic.claude-v2"),
+        ("/model/anthropic.claude-v2:0/converse", "anthropic.claude-v2:0"),
+        ("/model/anthropic.claude-v2%3A0/converse-stream", "anthropic.claude-v2:0"),
         ("/v1/projects/p/publishers/google/models/g-1:predict", "g-1"),
         ("/v1/chat/completions", ""),
         ("/v1/models", ""),

@@ -20,6 +20,8 @@ SHAPES = (
     usage_shapes.bedrock,
     usage_shapes.ollama,
     usage_shapes.rerank,
+    usage_shapes.ark_bots,
+    usage_shapes.AnthropicStream(),
 )
 
 
@@ -166,6 +168,20 @@ ANTHROPIC = {
             counted(10, 5),
         ),
         (usage_shapes.dashscope, {"usage": {"total_tokens": 5}}, counted(5)),
+        (
+            usage_shapes.ark_bots,
+            {
+                "usage": {"prompt_tokens": 9, "completion_tokens": 3},
+                "bot_usage": {
+                    "model_usage": [
+                        {"name": "a", "prompt_tokens": 9, "completion_tokens": 3},
+                        {"name": "b", "prompt_tokens": 1, "completion_tokens": 2},
+                    ]
+                },
+            },
+            counted(10, 5),
+        ),
+        (usage_shapes.ark_bots, {"usage": {"prompt_tokens": 9, "completion_tokens": 3}}, counted(9, 3)),
         (usage_shapes.minimax_embeddings, {"vectors": [], "total_tokens": 5}, counted(5)),
         (usage_shapes.minimax_embeddings, {"usage": {"prompt_tokens": 5, "total_tokens": 5}}, counted(5)),
         (
@@ -203,6 +219,9 @@ def test_the_others(shape: Shape, answer: dict[str, Any], expected: Usage) -> No
         (usage_shapes.gemini, {"usageMetadata": {}}),
         (usage_shapes.dashscope, {"usage": {"models": []}}),
         (usage_shapes.dashscope, {"output": {"task_id": "1"}}),
+        (usage_shapes.dashscope, {"usage": {"image_count": 1, "width": 1024}}),
+        (usage_shapes.dashscope, {"usage": {"characters": 10}}),
+        (usage_shapes.ark_bots, {"bot_usage": {"model_usage": ["a"]}}),
         (usage_shapes.minimax_embeddings, {"vectors": None}),
         (usage_shapes.bedrock, {"usage": {}}),
         (usage_shapes.ollama, {"done": False, "prompt_eval_count": 9}),
@@ -214,11 +233,39 @@ def test_what_holds_no_count_is_none(shape: Shape, answer: dict[str, Any]) -> No
     assert shape(answer) is None
 
 
+CACHED = {"input_tokens": 5, "cache_creation_input_tokens": 20, "cache_read_input_tokens": 300, "output_tokens": 1}
+
+
+@pytest.mark.parametrize(
+    ("late", "expected"),
+    [
+        ({"output_tokens": 7}, counted(325, 7, cached=300)),
+        ({"input_tokens": 6, "output_tokens": 7}, counted(326, 7, cached=300)),
+        ({"input_tokens": 0, "cache_read_input_tokens": None, "output_tokens": 7}, counted(325, 7, cached=300)),
+        ({"cache_read_input_tokens": 310, "output_tokens": 7}, counted(335, 7, cached=310)),
+        ({"input_tokens": 6}, counted(326, 1, cached=300)),
+        ({**ANTHROPIC, "input_tokens": 7}, counted(327, 7, cached=300, reasoning=2)),
+    ],
+    ids=str,
+)
+def test_a_stream_of_messages_replaces_its_counts_one_by_one(late: dict[str, Any], expected: Usage) -> None:
+    stream = usage_shapes.AnthropicStream()
+    assert stream({"type": "message_start", "message": {"usage": CACHED}}) == counted(325, 1, cached=300)
+    assert stream({"type": "ping"}) is None
+    assert stream({"type": "message_delta", "usage": late}) == expected
+
+
+def test_a_stream_of_messages_may_begin_with_zeros() -> None:
+    stream = usage_shapes.AnthropicStream()
+    stream({"type": "message_start", "message": {"usage": dict.fromkeys(CACHED, 0)}})
+    assert stream({"type": "message_delta", "usage": {**CACHED, "output_tokens": 7}}) == counted(325, 7, cached=300)
+
+
 _names = st.sampled_from(
     [
         *("usage", "message", "response", "choices", "meta", "tokens", "models", "usageMetadata", "total_tokens"),
         *("prompt_tokens", "output_tokens", "prompt_tokens_details", "cached_tokens", "promptTokenCount", "done"),
-        *("inputTokens", "eval_count", "completion_tokens_details", "reasoning_tokens"),
+        *("inputTokens", "eval_count", "completion_tokens_details", "reasoning_tokens", "bot_usage", "model_usage"),
     ]
 )
 _values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from(["٣", "²"])

@@ -105,13 +105,14 @@ def test_the_limit_is_that_of_one_event() -> None:
     assert len(fed(decoder.feed, cut(b"data: a\n\n" * 100, list(range(0, 900, 7))))) == 100
 
 
-def test_a_long_event_in_small_chunks_is_not_copied_with_each() -> None:
+@pytest.mark.parametrize("chunk", [b"a" * 64, b"a" * 57 + b"\ndata: "], ids=["one line", "many lines"])
+def test_a_long_event_in_small_chunks_is_not_copied_with_each(chunk: bytes) -> None:
     """Quadratic copying would take minutes."""
     decoder = SSEDecoder()
     decoder.feed(b"data: ")
     for _ in range(200_000):
-        decoder.feed(b"a" * 64)
-    assert [len(event.data) for event in decoder.feed(b"\n\n")] == [12_800_000]
+        decoder.feed(chunk)
+    assert [len(event.raw) for event in decoder.feed(b"\n\n")] == [200_000 * len(chunk) + 8]
 
 
 _line = st.sampled_from(
@@ -125,6 +126,8 @@ _bodies = st.builds(
 
 @given(body=_bodies, at=places, bom=st.booleans())
 @example(body=b"data: a\n\n\ndata: b\n\r\ndata: c\n\n", at=[10], bom=False)
+@example(body=b"data: a\n\rdata: b", at=[9], bom=False)
+@example(body=b"data:a\ndata:b\n\rdata: c\n", at=[15], bom=False)
 def test_it_does_not_matter_where_a_body_is_cut(body: bytes, at: list[int], bom: bool) -> None:
     body = b"\xef\xbb\xbf" + body if bom else body
     assert events(cut(body, at)) == events([body])
