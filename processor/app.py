@@ -17,6 +17,7 @@ from pathlib import Path
 from processor import config as configuration
 from processor import names
 from processor.accounting.observations import ObservationLog
+from processor.adapters.loopback import Loopback
 from processor.config import Config, KnownProvider
 from processor.exchange.access import Keyring
 from processor.exchange.downstream import DownstreamExchange, Gateway
@@ -25,9 +26,10 @@ from processor.exchange.meter import MeterExchange
 from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.server import start
 from processor.extproc.servicer import Servicer
+from processor.ports import Caller
 from processor.state import State
 from processor.topology import Target, Topology, build
-from processor.vendors import VENDORS
+from processor.vendors import DIALECTS, VENDORS
 
 _GRACE = 30.0
 """Seconds a stopping worker lets its streams run; Envoy has drained before it is told to stop."""
@@ -51,10 +53,13 @@ def load(config_file: Path | None, state: State, environ: Mapping[str, str] | No
         ConfigError: with file, line and path of the mistake.
     """
     environ = os.environ if environ is None else environ
-    known = [KnownProvider(name=v.name, aliases=v.aliases, env=v.env) for v in VENDORS.values()]
+    known = [
+        KnownProvider(name=v.name, aliases=v.aliases, env=v.env, dialects=tuple(v.dialects), homeless=not v.origin)
+        for v in VENDORS.values()
+    ]
     gateway_key = ""
     if config_file:
-        config = configuration.load(config_file, known=known, environ=environ)
+        config = configuration.load(config_file, known=known, environ=environ, dialects=tuple(DIALECTS))
     else:
         gateway_key = environ.get("GATEWAY_KEY") or state.gateway_key()
         digest = hashlib.sha256(gateway_key.encode()).hexdigest()
@@ -63,7 +68,7 @@ def load(config_file: Path | None, state: State, environ: Mapping[str, str] | No
     return Setup(config=config, topology=topology, state=state, gateway_key=gateway_key)
 
 
-def servicer(setup: Setup, observations: ObservationLog) -> Servicer:
+def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Servicer:
     """Everything a worker serves with."""
     clock = time.monotonic
     ledger = Ledger(clock)
@@ -72,9 +77,17 @@ def servicer(setup: Setup, observations: ObservationLog) -> Servicer:
         keyring=Keyring(setup.config.keys),
         ledger=ledger,
         clock=clock,
+        epoch=time.time,
         chance=random.random,
     )
-    upstream = Upstream(ledger=ledger, observations=observations, clock=clock, next_key=KeyRotation())
+    upstream = Upstream(
+        ledger=ledger,
+        observations=observations,
+        clock=clock,
+        epoch=time.time,
+        next_key=KeyRotation(),
+        caller=caller,
+    )
     return Servicer(
         {
             names.DOWNSTREAM_FILTER: lambda request_id: DownstreamExchange(request_id, gateway),
@@ -99,12 +112,14 @@ class KeyRotation:
 async def work(setup: Setup, number: int) -> None:
     """Be worker `number` until told to stop."""
     observations = ObservationLog(setup.state.observed)
-    server = await start(servicer(setup, observations), setup.state.worker_socket(number))
+    loopback = Loopback(setup.state.loopback_socket)
+    server = await start(servicer(setup, observations, loopback), setup.state.worker_socket(number))
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     await stop.wait()
     await server.stop(_GRACE)
+    await loopback.close()
     with contextlib.suppress(FileNotFoundError):
         setup.state.worker_socket(number).unlink()
     observations.close()

@@ -24,11 +24,26 @@ class Operation(StrEnum):
     EMBEDDINGS = "embeddings"
     RERANK = "rerank"
     IMAGE_GENERATION = "image_generation"
+    IMAGE_EDIT = "image_edit"
     SPEECH = "speech"
     TRANSCRIPTION = "transcription"
+    TRANSLATION = "translation"
+    MODERATIONS = "moderations"
     MODELS = "models"
     REALTIME = "realtime"
     OTHER = "other"
+
+
+class Feature(StrEnum):
+    """What a chat may do beside answering whole, in text."""
+
+    STREAMED = "streamed"
+    TOOLS = "tools"
+    VISION = "vision"
+    STRUCTURED = "structured"
+    """An answer that follows a JSON schema."""
+    REASONING = "reasoning"
+    """Thinking that the client gets to see."""
 
 
 class UsageSource(StrEnum):

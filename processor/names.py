@@ -40,6 +40,8 @@ LOCAL_DETAILS = "gateway"
 """Response code details of an answer the processor made; Envoy's own local replies have others."""
 
 PROCESSOR_CLUSTER = "processor"
+FETCH_CLUSTERS = {"http": "fetch/http", "https": "fetch/https"}
+"""By scheme, the clusters that reach any host: files behind the URLs of vendors' answers."""
 
 
 def provider_cluster(provider: str, host: str = "") -> str:

@@ -1,9 +1,9 @@
-"""What lies outside, as the code inside sees it: where usage records go."""
+"""What lies outside, as the code inside sees it: where usage records go, and how a vendor is called once more."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from processor.domain import UsageRecord
@@ -11,6 +11,45 @@ from processor.domain import UsageRecord
 REPLAY_LIMIT = 20_480
 """Records a recorder may write ahead of its checkpoint, and so write again after it was killed: at 5,000 requests a
 second, four seconds of those whose tokens are awaited. A sink without an index remembers ids to match."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One more request of an exchange, sent through Envoy's pools."""
+
+    cluster: str
+    method: str
+    host: str
+    path: str
+    """With its query."""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = field(default=b"", repr=False)
+    limit: int
+    """Bytes of the answer that are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Its answer, whole."""
+
+    status: int
+    body: bytes
+
+
+class CallError(Exception):
+    """A call had no answer, or one that is too large; the text is for the client."""
+
+
+class Caller(Protocol):
+    """Sends calls."""
+
+    async def send(self, call: Call) -> Reply:
+        """Send it and read the answer.
+
+        Raises:
+            CallError: there was none.
+        """
+        ...
 
 
 class SinkError(Exception):

@@ -58,6 +58,11 @@ class State:
         return self.sockets / f"worker-{number}.sock"
 
     @property
+    def loopback_socket(self) -> Path:
+        """Where Envoy takes the workers' own calls to vendors."""
+        return self.sockets / "loopback.sock"
+
+    @property
     def demo_socket(self) -> Path:
         """Where the demo vendor listens."""
         return self.sockets / "demo.sock"

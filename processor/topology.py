@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from processor import names
 from processor.config import Config, ProviderConfig
-from processor.domain import Operation
 from processor.errors import ConfigError
 from processor.policy.routing import Strategy
-from processor.vendors import VENDORS, find
+from processor.vendors import DIALECTS, VENDORS, find
 from processor.vendors._vendor import Vendor
 from processor.vendors.demo import DEMO
-from processor.vendors.self_hosted import self_hosted
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -98,6 +96,8 @@ class Model:
     attempts: int = 1
     ttft: float | None = None
     timeout: float | None = None
+    drop_params: bool = False
+    """Whether parameters that a target cannot do are left out rather than refused."""
     direct: bool = False
     """Named by a provider's own model, `provider/model`."""
 
@@ -120,6 +120,8 @@ class Topology:
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
+    drop_params: bool = False
+    """For models that are named by their provider."""
 
     def resolve(self, name: str) -> Model | None:
         """The model a client names: one of ours, `provider/model`, or a well-known name of an enabled provider."""
@@ -129,7 +131,7 @@ class Topology:
         if not slash:
             return self._well_known(name)
         provider = self._enabled(provider_name)
-        return _direct(provider, vendor_model) if provider and vendor_model else None
+        return self._direct(provider, vendor_model) if provider and vendor_model else None
 
     def listed(self) -> list[str]:
         """The names `/v1/models` shows: ours, then the well-known ones of enabled providers."""
@@ -139,13 +141,17 @@ class Topology:
     def _enabled(self, name: str) -> Provider | None:
         vendor = find(name)
         provider = self.providers.get(vendor.name if vendor else name)
-        return provider if provider and provider.enabled and Operation.CHAT in provider.vendor.operations else None
+        return provider if provider and provider.enabled and provider.vendor.operations else None
 
     def _well_known(self, name: str) -> Model | None:
         for provider in self.providers.values():
             if provider.enabled and name in provider.vendor.models:
-                return _direct(provider, name)
+                return self._direct(provider, name)
         return None
+
+    def _direct(self, provider: Provider, model: str) -> Model:
+        target = Target(provider=provider, model=model)
+        return Model(name=str(target), targets=(target,), direct=True, drop_params=self.drop_params)
 
 
 def allowed(name: str, patterns: tuple[str, ...]) -> bool:
@@ -155,7 +161,11 @@ def allowed(name: str, patterns: tuple[str, ...]) -> bool:
 
 def build(config: Config, *, demo_socket: str) -> Topology:
     """Put configuration and vendors' data together."""
-    providers = {name: _known(vendor, config.providers.get(name)) for name, vendor in VENDORS.items()}
+    providers = {
+        name: _known(vendor, config.providers.get(name))
+        for name, vendor in VENDORS.items()
+        if vendor.origin or name in config.providers
+    }
     for name, provider in config.providers.items():
         if name not in VENDORS:
             providers[name] = _self_hosted(provider)
@@ -163,10 +173,12 @@ def build(config: Config, *, demo_socket: str) -> Topology:
         origin = Origin(scheme="http", host="demo", port=80, pipe=demo_socket)
         providers[DEMO.name] = Provider(name=DEMO.name, vendor=DEMO, origin=origin, enabled=True)
     models = {name: _model(name, config, providers) for name in config.models}
-    return Topology(providers=providers, models=models)
+    return Topology(providers=providers, models=models, drop_params=config.drop_params)
 
 
 def _known(vendor: Vendor, config: ProviderConfig | None) -> Provider:
+    if config and config.dialect:
+        vendor = vendor.speaking(config.dialect)
     origin = Origin.parse(config.base_url if config and config.base_url else vendor.origin)
     hosts = {} if config and config.base_url else {prefix: Origin.parse(url) for prefix, url in vendor.hosts.items()}
     return Provider(
@@ -184,7 +196,7 @@ def _self_hosted(config: ProviderConfig) -> Provider:
     origin = Origin.parse(config.base_url or "")
     return Provider(
         name=config.name,
-        vendor=self_hosted(config.name),
+        vendor=replace(DIALECTS[config.dialect or "openai"], name=config.name, aliases=(), hosts={}, models=()),
         origin=origin,
         keys=config.api_keys,
         ca_file=config.ca_file or "",
@@ -211,8 +223,5 @@ def _model(name: str, config: Config, providers: Mapping[str, Provider]) -> Mode
         attempts=min(settings.retry.attempts, len(targets)),
         ttft=settings.retry.ttft,
         timeout=settings.retry.timeout,
+        drop_params=config.drop_params if settings.drop_params is None else settings.drop_params,
     )
-
-
-def _direct(provider: Provider, model: str) -> Model:
-    return Model(name=f"{provider.name}/{model}", targets=(Target(provider=provider, model=model),), direct=True)

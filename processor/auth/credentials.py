@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
+
+HeaderPairs = tuple[tuple[str, str], ...]
 
 CREDENTIAL_HEADERS = frozenset(
     {
@@ -25,6 +28,29 @@ CREDENTIAL_HEADERS = frozenset(
 """Removed from every upstream request in OpenAI mode before the target's own credential is set."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A request as it will leave: what a signature covers."""
+
+    method: str
+    host: str
+    """With its port if it is not the scheme's own."""
+    path: str
+    """With its query."""
+    headers: HeaderPairs
+    body: bytes = field(repr=False)
+    now: int
+    """Seconds since the epoch."""
+
+
+class Auth(Protocol):
+    """How a vendor is shown who pays."""
+
+    def headers(self, key: str, outgoing: Outgoing) -> HeaderPairs:
+        """The headers to add for `key`; none where it is empty (a self-hosted model without a key)."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class HeaderKey:
     """A key that stands in one header, behind a prefix."""
@@ -32,8 +58,8 @@ class HeaderKey:
     header: str
     prefix: str = ""
 
-    def headers(self, key: str) -> tuple[tuple[str, str], ...]:
-        """The header for `key`; nothing when the target has none (a self-hosted model without a key)."""
+    def headers(self, key: str, outgoing: Outgoing) -> HeaderPairs:  # noqa: ARG002 - the key alone is shown
+        """The header."""
         return ((self.header, self.prefix + key),) if key else ()
 
 

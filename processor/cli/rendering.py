@@ -22,6 +22,7 @@ def write_envoy_files(
         port=listen.port if port is None else port,
         admin_port=setup.config.admin.port,
         admin_socket=setup.state.admin_socket,
+        loopback_socket=setup.state.loopback_socket,
         body_limit=setup.config.body_limit,
         folder=folder,
         access_log=setup.state.access_log,

@@ -22,7 +22,7 @@ def default(*, known: Sequence[KnownProvider], environ: Mapping[str, str], key_s
             key = environment_key(provider, environ)
         except ValueError as error:
             raise ConfigError(str(error), path=f"providers.{provider.name}") from None
-        if key:
+        if key and not provider.homeless:
             providers[provider.name] = ProviderConfig(name=provider.name, api_keys=(key,))
     return Config(
         providers=MappingProxyType(providers), keys=(KeyConfig(name="default", sha256=key_sha256),), demo=True

@@ -24,15 +24,17 @@ RESERVED = frozenset(
 _PROVIDER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-def load(path: Path, *, known: Sequence[KnownProvider], environ: Mapping[str, str]) -> Config:
-    """Read a configuration file.
+def load(
+    path: Path, *, known: Sequence[KnownProvider], environ: Mapping[str, str], dialects: Sequence[str] = ("openai",)
+) -> Config:
+    """Read a configuration file; `dialects` are what a self-hosted server may speak.
 
     Raises:
         ConfigError: the mistake that stands first in it, with file, line and path.
     """
     source = read(path, environ)
     config = fill(source, Config, file=str(path))
-    providers = _Providers(source, config, known, environ)
+    providers = _Providers(source, config, known, environ, dialects)
     providers.check()
     models = {model.name: _model(source, model, providers) for model in config.models.values()}
     _check_keys(source, config.keys)
@@ -54,9 +56,15 @@ class _Providers:
     """The file's providers under their proper names, and those that a target switches on by an environment variable."""
 
     def __init__(
-        self, source: Source, config: Config, known: Iterable[KnownProvider], environ: Mapping[str, str]
+        self,
+        source: Source,
+        config: Config,
+        known: Iterable[KnownProvider],
+        environ: Mapping[str, str],
+        dialects: Sequence[str],
     ) -> None:
         self._source = source
+        self._dialects = dialects
         self._environ = environ
         self._demo = config.demo
         self._known = {name: provider for provider in known for name in (provider.name, *provider.aliases)}
@@ -92,12 +100,19 @@ class _Providers:
             if name not in self._known:
                 near = suggestion(name, [*self._known, *self._written])
                 self._source.report(place, f"there is no provider of this name{near}")
+            elif self._known[name].homeless:
+                self._source.report(place, f"{name} needs an entry under providers, with a base_url")
             elif key := self._environment_key(place, name, "or add it under providers"):
                 self.found[name] = ProviderConfig(name=name, api_keys=(key,))
 
     def _vendor(self, place: Place, entry: ProviderConfig) -> ProviderConfig:
-        if entry.dialect:
+        known = self._known[entry.name]
+        if entry.dialect and not known.dialects:
             self._source.report((*place, "dialect"), f"{entry.name} is a known provider: its dialect is known too")
+        elif entry.dialect:
+            self._check_dialect(place, entry.dialect, known.dialects)
+        if known.homeless and not entry.base_url and (*place, "base_url") not in self._source.lines:
+            self._source.report(place, f"base_url is missing: every account of {entry.name} has a host of its own")
         # A key from the environment is not for a host it was not made for.
         if entry.base_url or (*place, "api_key") in self._source.lines:
             return entry
@@ -115,8 +130,18 @@ class _Providers:
             self._source.report(
                 place, f"not a known provider{near or ':'} a self-hosted one needs `dialect: openai` and a base_url"
             )
+        elif entry.dialect and not self._check_dialect(place, entry.dialect, self._dialects):
+            pass
         elif not entry.base_url and (*place, "base_url") not in self._source.lines:
             self._source.report(place, "base_url is missing: a self-hosted provider needs one")
+
+    def _check_dialect(self, place: Place, dialect: str, offered: Sequence[str]) -> bool:
+        if dialect in offered:
+            return True
+        self._source.report(
+            (*place, "dialect"), f"there is no dialect of this name here; known: {', '.join(sorted(offered))}"
+        )
+        return False
 
     def _environment_key(self, place: Place, name: str, otherwise: str, *, required: bool = True) -> str | None:
         provider = self._known[name]

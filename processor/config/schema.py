@@ -34,6 +34,10 @@ class KnownProvider(NamedTuple):
     aliases: tuple[str, ...] = ()
     env: tuple[str, ...] = ()
     """Environment variables that may hold its key; the first that is set wins."""
+    dialects: tuple[str, ...] = ()
+    """What it speaks beside its first choice."""
+    homeless: bool = False
+    """Whether every account has a host of its own, so that `base_url` must be given."""
 
 
 class ListenConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,8 +58,8 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """A vendor or a self-hosted server, as it is reached and paid."""
 
     name: str
-    dialect: Literal["openai"] | None = None
-    """What a self-hosted server speaks; None for a known vendor."""
+    dialect: str | None = None
+    """What a self-hosted server speaks, or a known vendor is to be spoken to in; None for a vendor's first choice."""
     base_url: BaseURL | None = None
     """Without a trailing slash; None only for a known vendor."""
     api_keys: Annotated[tuple[Secret, ...], ONE_OR_MORE, Meta(min_length=1)] = field(name="api_key", default=())
@@ -95,6 +99,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     targets: Annotated[tuple[TargetConfig, ...], Meta(min_length=1)]
     strategy: Strategy = "failover"
     retry: RetryConfig = RetryConfig()
+    drop_params: bool | None = None
+    """None: as the whole gateway has it."""
 
 
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,6 +135,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     keys: tuple[KeyConfig, ...] = ()
     usage: UsageConfig = UsageConfig()
+    drop_params: bool = False
+    """Whether parameters that a target cannot do are left out; if not, they are a 400."""
     demo: bool = False
     drain: Seconds = 30.0
     """Seconds that streams under way may take to finish on a stop."""

@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from processor.domain import Usage
 from processor.wire.json import Fields
 
 HeaderPairs = tuple[tuple[str, str], ...]
+
+JSON_CONTENT = "application/json"
+EVENTS_CONTENT = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file a client sent in a form."""
+
+    name: str
+    """The form field it came in: `file`, `image`, `image[]`, `mask`."""
+    filename: str
+    content_type: str
+    """Empty when the client named none."""
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A client's request, as it is put to one target. Nobody changes it: the next attempt translates it again."""
+
+    fields: Fields
+    """The body's top level. A form's text fields stand here as JSON strings, or lists of them where one repeats."""
+    model: str
+    """The vendor's name for the model."""
+    stream: bool = False
+    """Whether the answer is wanted as it comes: what the client asked for, and always so for speech."""
+    include_usage: bool = False
+    """Whether the client asked for the usage at the end of its stream."""
+    uploads: tuple[Upload, ...] = ()
+    drop_params: bool = False
+    """Whether a parameter the vendor cannot do is left out; if not, it is a 400 that names it."""
+    request_id: str = ""
+    """For answers whose vendor gives them no id."""
+    now: int = 0
+    """Seconds since the epoch, for answers whose vendor does not date them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +54,17 @@ class UpstreamRequest:
 
     path: str
     """With its query, below the vendor's scheme and host."""
-    body: bytes
+    body: bytes = b""
     headers: HeaderPairs = ()
+    method: str = "POST"
+    content_type: str = JSON_CONTENT
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A file behind a URL that a vendor's answer holds. No credential goes with it."""
+
+    url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +78,19 @@ class ClientResponse:
     """As the vendor answered; empty when it does not say."""
     output_chars: int = 0
     """Generated characters, to estimate from when `usage` is None; 0 is fine when it is not."""
+    content_type: str = JSON_CONTENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """An answer that takes more calls: the rest of a batch, a task's state, a file behind a URL."""
+
+    calls: tuple[UpstreamRequest | Fetch, ...]
+    """Made side by side, to the same provider, with the same credential. One that fails fails the request."""
+    then: Callable[[tuple[bytes, ...]], ClientResponse | Pending]
+    """Takes the calls' bodies, in their order; raises UpstreamError as `response` does."""
+    wait: float = 0.0
+    """Seconds before they are made."""
 
 
 class StreamTranslator(Protocol):
@@ -45,6 +104,8 @@ class StreamTranslator(Protocol):
     """Whether an event a client can use (text, reasoning, a tool call, a refusal, a finish) has passed."""
     output_chars: int
     """Generated characters so far: what a cut stream's tokens are estimated from."""
+    content_type: str
+    """Of the client's stream; empty for the vendor's own."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the vendor's next bytes; return the client's, possibly none.
@@ -67,29 +128,24 @@ class StreamTranslator(Protocol):
 class Translator(Protocol):
     """One operation of one vendor, in OpenAI's terms. Frozen data; every method may be called again."""
 
-    @property
-    def path(self) -> str:
-        """The vendor's path, below its scheme and host."""
-        ...
-
-    def request(self, fields: Fields, *, model: str, stream: bool) -> UpstreamRequest:
-        """Translate a client's request for the vendor's `model`; `fields` is never changed.
+    def request(self, asked: Asked) -> UpstreamRequest:
+        """Translate a client's request for the vendor.
 
         Raises:
-            MalformedRequest: a parameter the vendor cannot do, named in `param`.
+            MalformedRequest: a parameter is wrong, or the vendor cannot do it; named in `param`.
         """
         ...
 
-    def response(self, body: bytes) -> ClientResponse:
-        """Translate a whole answer that came with a 2xx status.
+    def response(self, body: bytes, asked: Asked) -> ClientResponse | Pending:
+        """Translate a whole answer that came with a 2xx status to the request `asked`.
 
         Raises:
             UpstreamError: the vendor reported an error inside its 200, or the body is not its protocol.
         """
         ...
 
-    def stream(self, *, include_usage: bool) -> StreamTranslator:
-        """Begin translating a streamed answer; `include_usage` is what the client asked for."""
+    def stream(self, asked: Asked) -> StreamTranslator:
+        """Begin translating a streamed answer."""
         ...
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from msgspec import UNSET
 
-from processor.dialects.base import ClientResponse, HeaderPairs, UpstreamRequest
+from processor.dialects.base import Asked, ClientResponse, HeaderPairs, UpstreamRequest
 from processor.dialects.openai_chat_edits import WITH_USAGE, Edit
 from processor.dialects.openai_chat_fold import folded, is_stream
 from processor.dialects.openai_chat_repairs import Repair, SoFar
@@ -37,23 +37,23 @@ class OpenAIChat:
     """Whether the vendor takes `stream_options.include_usage`; some old servers refuse it."""
     headers: HeaderPairs = ()
 
-    def request(self, fields: Fields, *, model: str, stream: bool) -> UpstreamRequest:
+    def request(self, asked: Asked) -> UpstreamRequest:
         """The client's request with the vendor's model, edited; what is not edited stays as it was written."""
-        fields = dict(fields)
-        fields["model"] = raw(model)
+        fields = dict(asked.fields)
+        fields["model"] = raw(asked.model)
         try:
-            self._set_stream_options(fields, stream=stream)
+            self._set_stream_options(fields, stream=asked.stream)
             for edit in self.edits:
-                edit.apply(fields, model)
+                edit.apply(fields, asked)
         except JSONError as error:
             raise MalformedRequest(f"The body is not JSON: {error}.", code="invalid_json") from None
         return UpstreamRequest(path=self.path, body=encode(fields), headers=self.headers)
 
-    def response(self, body: bytes) -> ClientResponse:
+    def response(self, body: bytes, asked: Asked) -> ClientResponse:
         """The vendor's answer, as it came unless something in it needs repair."""
         body = body.strip()  # DeepSeek sends blank lines while a request waits
         if is_stream(body):
-            return self._folded(body)
+            return self._folded(body, asked)
         so_far = SoFar(streamed=False)
         seen = skim(body)
         if seen is None or self._rules.concern(seen, so_far):
@@ -61,9 +61,9 @@ class OpenAIChat:
             seen = skim(body)
         return _answer(body, seen)
 
-    def stream(self, *, include_usage: bool) -> OpenAIChatStream:
+    def stream(self, asked: Asked) -> OpenAIChatStream:
         """A stream's translator."""
-        return OpenAIChatStream(self._rules, include_usage=include_usage)
+        return OpenAIChatStream(self._rules, include_usage=asked.include_usage)
 
     def _set_stream_options(self, fields: Fields, *, stream: bool) -> None:
         if not stream:
@@ -83,8 +83,8 @@ class OpenAIChat:
             raise UpstreamProtocolError("The vendor's answer is not a JSON object.")
         return mended
 
-    def _folded(self, body: bytes) -> ClientResponse:
-        stream = self.stream(include_usage=True)
+    def _folded(self, body: bytes, asked: Asked) -> ClientResponse:
+        stream = self.stream(replace(asked, include_usage=True))
         answer = folded(stream.feed(body) + stream.close())
         return ClientResponse(body=answer, usage=stream.usage, model=stream.model, output_chars=stream.output_chars)
 
@@ -100,6 +100,6 @@ def _answer(body: bytes, seen: Skim | None) -> ClientResponse:
     if not isinstance(seen.choices, list):
         raise UpstreamProtocolError("The vendor's answer holds no choices.")
     usage = counted(bytes(seen.usage)) if seen.usage is not UNSET else None
-    messages = [choice.message for choice in seen.choices if choice.message] if usage is None else []
-    chars = sum(message.size() for message in messages)
+    said = [choice.said() for choice in seen.choices] if usage is None else []
+    chars = sum(message.size() for message in said if message)
     return ClientResponse(body=body, usage=usage, model=seen.model or "", output_chars=chars)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
+from processor.dialects.base import Asked
+from processor.dialects.chat_request import HINTS, is_harmless, unsupported
 from processor.dialects.openai_chat_messages import split
 from processor.wire.json import Fields, decode, encode, raw
 
@@ -20,23 +22,32 @@ NONE: tuple[str, ...] = ()
 class Edit(Protocol):
     """Changes the copied top level of a request in place."""
 
-    def apply(self, fields: Fields, model: str) -> None:
-        """Make the change; `model` is the vendor's."""
+    def apply(self, fields: Fields, asked: Asked) -> None:
+        """Make the change.
+
+        Raises:
+            MalformedRequest: what was asked for cannot be done.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """Leave parameters out. Models are shell-style patterns, matched in lower case."""
+    """Leave out parameters that the vendor does not take, and refuse the request if that would change its answer.
+
+    Models are shell-style patterns, matched in lower case.
+    """
 
     names: frozenset[str]
     models: tuple[str, ...] = ALL
     unless: tuple[str, ...] = NONE
 
-    def apply(self, fields: Fields, model: str) -> None:
+    def apply(self, fields: Fields, asked: Asked) -> None:
         """Leave them out."""
-        if matches(model, self.models) and not matches(model, self.unless):
+        if matches(asked.model, self.models) and not matches(asked.model, self.unless):
             for name in self.names & fields.keys():
+                if not (asked.drop_params or name in HINTS or is_harmless(name, fields[name])):
+                    raise unsupported(name, asked.model)
                 del fields[name]
 
 
@@ -47,7 +58,7 @@ class Rename:
     name: str
     vendors: str
 
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
+    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
         """Rename it."""
         if self.name in fields:
             value = fields.pop(self.name)
@@ -62,7 +73,7 @@ class Clamp:
     least: float
     most: float
 
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
+    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
         """Move it to the nearer bound if it is outside."""
         value = decode(fields[self.name]) if self.name in fields else None
         if isinstance(value, int | float) and not isinstance(value, bool) and not self.least <= value <= self.most:
@@ -75,7 +86,7 @@ class OneOf:
 
     names: tuple[str, ...]
 
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
+    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
         """Drop the others."""
         for name in [name for name in self.names if name in fields][1:]:
             del fields[name]
@@ -87,7 +98,7 @@ class Listed:
 
     name: str
 
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
+    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
         """Wrap it."""
         if self.name in fields and isinstance(value := decode(fields[self.name]), str):
             fields[self.name] = raw([value])
@@ -99,10 +110,12 @@ class ToolChoice:
 
     values: tuple[str, ...]
 
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
-        """Drop it with any other value."""
+    def apply(self, fields: Fields, asked: Asked) -> None:
+        """Leave it out where that says the same, and refuse the request where it does not."""
         if "tool_choice" not in fields or (choice := decode(fields["tool_choice"])) in self.values:
             return
+        if choice not in (None, "auto", "none") and not asked.drop_params:
+            raise unsupported("tool_choice", asked.model)
         del fields["tool_choice"]
         if choice == "none":
             fields.pop("tools", None)
@@ -118,9 +131,9 @@ class Set:
     whole_only: bool = False
     """Only where the answer is not streamed."""
 
-    def apply(self, fields: Fields, model: str) -> None:
+    def apply(self, fields: Fields, asked: Asked) -> None:
         """Add it."""
-        if matches(model, self.models) and not (self.whole_only and streams(fields)):
+        if matches(asked.model, self.models) and not (self.whole_only and streams(fields)):
             fields.setdefault(self.name, raw(self.value))
 
 
@@ -130,9 +143,9 @@ class StreamOnly:
 
     models: tuple[str, ...]
 
-    def apply(self, fields: Fields, model: str) -> None:
+    def apply(self, fields: Fields, asked: Asked) -> None:
         """Ask for a stream."""
-        if matches(model, self.models) and not streams(fields):
+        if matches(asked.model, self.models) and not streams(fields):
             fields["stream"] = raw(value=True)
             fields["stream_options"] = raw(WITH_USAGE)
 
@@ -141,10 +154,10 @@ class StreamOnly:
 class LowerCaseModel:
     """Send the model's name in lower case."""
 
-    def apply(self, fields: Fields, model: str) -> None:
+    def apply(self, fields: Fields, asked: Asked) -> None:
         """Write it so."""
-        if model != model.lower():
-            fields["model"] = raw(model.lower())
+        if asked.model != asked.model.lower():
+            fields["model"] = raw(asked.model.lower())
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +167,9 @@ class Effort:
     settings: Mapping[str, Mapping[str, Any]]
     unless: tuple[str, ...] = NONE
 
-    def apply(self, fields: Fields, model: str) -> None:
+    def apply(self, fields: Fields, asked: Asked) -> None:
         """Replace it."""
-        if "reasoning_effort" not in fields or matches(model, self.unless):
+        if "reasoning_effort" not in fields or matches(asked.model, self.unless):
             return
         effort = decode(fields.pop("reasoning_effort"))
         for name, value in self.settings.get(effort, {}).items() if isinstance(effort, str) else ():
@@ -167,7 +180,7 @@ class Effort:
 class SchemaToObject:
     """A `json_schema` answer from a vendor that knows `json_object` only: the schema goes into the prompt."""
 
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
+    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
         """Rewrite `response_format` and add a system message, which has to say "JSON"."""
         wanted = decode(fields["response_format"]) if "response_format" in fields else None
         if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":

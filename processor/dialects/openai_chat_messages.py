@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from processor.dialects.base import Asked
 from processor.errors import MalformedRequest
 from processor.wire.json import JSON, Fields, JSONError, decode, raw
 
@@ -42,7 +43,7 @@ class Messages:
 
     changes: tuple[Change, ...]
 
-    def apply(self, fields: Fields, model: str) -> None:  # noqa: ARG002 - for every model
+    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
         """Make those that are needed."""
         if "messages" not in fields:
             return

@@ -22,6 +22,8 @@ class SoFar:
     streamed: bool
     said: bool = False
     """Whether there was anything a client can use."""
+    finished: bool = False
+    """Whether there was a finish reason."""
     calls: dict[str, int] = field(default_factory=dict)
     """The tool calls' ids to their indices. As many as a vendor sends in one answer, whose events are bounded."""
 
@@ -126,13 +128,15 @@ class MessageAtEnd:
         return so_far.streamed and any(choice.message is not None for choice in seen.choices or ())
 
     def apply(self, answer: JSON, so_far: SoFar) -> bool:
-        """Turn it into a chunk, without the message if its pieces have passed."""
+        """Turn it into a chunk, without the message if its pieces have passed, without a choice if those have ended."""
         found = [choice for choice in _choices(answer) if so_far.streamed and "message" in choice]
         for choice in found:
             message = choice.pop("message")
             choice["delta"] = message if isinstance(message, dict) and not so_far.said else {}
         if found:
             answer["object"] = "chat.completion.chunk"
+        if found and so_far.finished and answer.get("usage"):
+            answer["choices"] = []
         return bool(found)
 
 

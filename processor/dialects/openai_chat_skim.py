@@ -64,12 +64,14 @@ class Choice(msgspec.Struct, gc=False):
 
     delta: Said | None = None
     message: Said | None = None
+    text: str | None = None
+    """Of the legacy `/completions`, which say it without a message."""
     finish_reason: str | None = None
     usage: Raw | UnsetType = UNSET
 
     def said(self) -> Said | None:
         """The message, or the piece of it."""
-        return self.delta or self.message
+        return self.delta or self.message or (Said(content=self.text) if self.text else None)
 
 
 class BaseResp(msgspec.Struct, gc=False):

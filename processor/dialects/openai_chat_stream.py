@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET
 
+from processor.dialects.base import EVENTS_CONTENT
 from processor.dialects.openai_chat_repairs import SoFar
 from processor.dialects.openai_chat_rules import Rules
 from processor.dialects.openai_chat_skim import Choice, Skim, counted, skim
@@ -32,11 +33,11 @@ class OpenAIChatStream:
         self.model = ""
         self.content_seen = False
         self.output_chars = 0
+        self.content_type = EVENTS_CONTENT
         self._rules = rules
         self._include_usage = include_usage
         self._decoder = SSEDecoder()
         self._so_far = SoFar(streamed=True)
-        self._finished = False
         self._ended = False
         self._last_count = b""
         """The chunk with the latest usage; one event, which the decoder bounds."""
@@ -56,7 +57,7 @@ class OpenAIChatStream:
             out += self._event(event)
         if self._ended:
             return out
-        if not self._finished:
+        if not self._so_far.finished:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out + self._end()
 
@@ -115,7 +116,7 @@ class OpenAIChatStream:
             if not self.content_seen and (size or said.more()):
                 self.content_seen = self._so_far.said = True
         if choice.finish_reason:
-            self._finished = self.content_seen = True
+            self._so_far.finished = self.content_seen = True
 
     def _end(self) -> bytes:
         self._ended = True

@@ -26,10 +26,13 @@ _POST: tuple[tuple[str, Operation], ...] = (
     (r"/services/embeddings/", Operation.EMBEDDINGS),  # DashScope
     (r"/api/embed$", Operation.EMBEDDINGS),  # Ollama
     (r"/reranks?$|/services/rerank/", Operation.RERANK),
-    (r"/images/(generations|edits|variations)$|/image_generation$", Operation.IMAGE_GENERATION),
-    (r"/services/aigc/(text2image|image2image|image-generation)/", Operation.IMAGE_GENERATION),
+    (r"/images/edits$|/services/aigc/image2image/", Operation.IMAGE_EDIT),
+    (r"/images/(generations|variations)$|/image_generation$|:predict$", Operation.IMAGE_GENERATION),
+    (r"/services/aigc/(text2image|image-generation)/", Operation.IMAGE_GENERATION),
     (r"/audio/speech$|/t2a_v2$|/api/v1/tts$|/api/v3/tts/|/SpeechSynthesizer$", Operation.SPEECH),
-    (r"/audio/(transcriptions|translations)$|/speech_to_text$|/recognize/flash$", Operation.TRANSCRIPTION),
+    (r"/audio/transcriptions$|/speech_to_text$|/recognize/flash$", Operation.TRANSCRIPTION),
+    (r"/audio/translations$", Operation.TRANSLATION),
+    (r"/moderations$", Operation.MODERATIONS),
 )
 _PATTERNS = tuple((re.compile(pattern), operation) for pattern, operation in _POST)
 _MODELS = re.compile(r"/models(/[^:]+)?$")

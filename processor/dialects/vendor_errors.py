@@ -18,6 +18,9 @@ _ODD_STATUSES = {
     499: 502,  # Moonshot: its client, which is the gateway, hung up
     529: 503,  # Anthropic, MiniMax: overloaded
 }
+_TRUE_STATUSES = {"API_KEY_INVALID": 401}
+"""By code, where a vendor's status misleads: Google answers a wrong key with 400."""
+
 _LAST_KNOWN_STATUS = 511
 """RFC 6585's; what lies above is a proxy's invention, such as Cloudflare's 520 to 527."""
 
@@ -70,7 +73,7 @@ _Parts = tuple[str, str | None, str | None, str | None]
 def refusal(status: int, body: bytes, *, vendor: str) -> UpstreamRefused:
     """The error a vendor's answer with a status of 300 or more stands for; any body will do."""
     message, code, param, kind = _read(body)
-    status = _sensible(status)
+    status = _TRUE_STATUSES.get(code or "", _sensible(status))
     return refused(
         status, message or f"{vendor} answered {status} without a reason.", code=code, param=param, kind=kind
     )
@@ -153,7 +156,16 @@ def _plain(text: bytes) -> _Parts:
 def _openai(_: JSON, error: Any) -> _Parts:
     if isinstance(error, str):  # Ollama
         return _plain(error.encode())
-    return _flat(error) if isinstance(error, dict) else _plain(b"")
+    if not isinstance(error, dict):
+        return _plain(b"")
+    return _google(error) if isinstance(error.get("status"), str) else _flat(error)
+
+
+def _google(error: JSON) -> _Parts:
+    """Gemini's and Vertex's: `code` is the HTTP status, `status` its name, and a detail may give the reason."""
+    details = error["details"] if isinstance(error.get("details"), list) else []
+    reasons = (_text(detail, "reason") for detail in details if isinstance(detail, dict))
+    return _text(error, "message") or "", next(filter(None, reasons), None) or _text(error, "status"), None, None
 
 
 def _minimax(_: JSON, outcome: Any) -> _Parts:

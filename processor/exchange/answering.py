@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from processor import names
-from processor.dialects.base import Translator
-from processor.domain import UsageSource
+from processor.dialects.base import Asked, Pending, Translator
+from processor.domain import Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamUnavailable, WireError
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
 from processor.exchange.ledger import Ledger, Plan
@@ -23,12 +23,11 @@ from processor.exchange.messages import (
     ResponseTrailers,
     Send,
 )
-from processor.policy.estimate import estimate_tokens
+from processor.policy.estimate import GENERATING, READING, estimate_tokens
 from processor.policy.failover import RETRIABLE_STATUSES
-from processor.schema.error import error_body
+from processor.schema.error import ErrorForm
 from processor.topology import Target
 from processor.wire.encoding import Decoder, decoder_for
-from processor.wire.sse import encode_data
 
 JSON_TYPE = ("content-type", "application/json")
 
@@ -54,6 +53,9 @@ class Sent:
     plan: Plan
     target: Target
     translator: Translator
+    asked: Asked
+    """What the translator was asked."""
+    errors: ErrorForm
     attempt: int
     """From 1."""
     at: float
@@ -74,6 +76,8 @@ class Answering:
         self._reader: Reader = RefusalReader(502, sent.target.provider.name)
         self._begun = False
         """Whether the held headers have been answered."""
+        self._trailers = False
+        """Whether the vendor's body ended in trailers."""
         self._over = False
         """Whether the client's answer is complete; what the vendor still sends is let go."""
         self._spent = 0.0
@@ -89,10 +93,26 @@ class Answering:
             case ResponseHeaders(headers, end_of_stream):
                 return self._head(headers, ended=end_of_stream)
             case ResponseTrailers():
-                rest = [action for action in self._body(b"", ended=True) if not _is_empty(action)]
-                return (*map(_open_ended, rest), EndTrailers())
+                self._trailers = True
+                return self._ended(self._body(b"", ended=True))
             case _:
                 return ()
+
+    @property
+    def pending(self) -> Pending | None:
+        """The calls that the answer waits for; `resume` takes what came of them."""
+        return None if self._over else self._reader.pending
+
+    def resume(self, result: tuple[bytes, ...] | UpstreamError, *, now: float) -> tuple[Action, ...]:
+        """Go on with the bodies of the pending calls, or with the error of one."""
+        self._now = now
+        if isinstance(result, UpstreamError):
+            return self._ended(self._fail(result, ended=True))
+        try:
+            out = self._reader.resume(result)
+        except UpstreamError as error:
+            return self._ended(self._fail(error, ended=True))
+        return () if self._reader.pending else self._ended(self._send(out, ended=True))
 
     def expire(self) -> tuple[Action, ...]:
         """The deadline has passed: answer the held headers with a 504."""
@@ -115,6 +135,12 @@ class Answering:
         else:
             self._observations.write(request_id, sent_input_tokens=estimate_tokens(self._sent.plan.size))
 
+    def _ended(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
+        """What ends the answer; where trailers follow, the body's last piece is not its end."""
+        if not self._trailers or self.pending:
+            return actions
+        return (*(_open_ended(action) for action in actions if not _is_empty(action)), EndTrailers())
+
     def _head(self, headers: Headers, *, ended: bool) -> tuple[Action, ...]:
         self._headers = headers
         self._reader = self._reader_for(headers)
@@ -130,9 +156,9 @@ class Answering:
         status = int(headers.get(":status", "502"))
         if not 200 <= status < 300:
             return RefusalReader(status, sent.target.provider.name)
-        if sent.plan.stream and "json" not in headers.get("content-type", ""):
-            return StreamReader(sent.translator.stream(include_usage=sent.plan.include_usage))
-        return WholeReader(sent.translator)
+        if sent.asked.stream and "json" not in headers.get("content-type", ""):
+            return StreamReader(sent.translator.stream(sent.asked))
+        return WholeReader(sent.translator, sent.asked)
 
     def _body(self, body: bytes, *, ended: bool) -> tuple[Action, ...]:
         if self._over:
@@ -143,7 +169,7 @@ class Answering:
             return self._fail(_unreadable(error), ended=ended)
         except UpstreamError as error:
             return self._fail(error, ended=ended)
-        if not self._begun and not self._reader.ready and not ended:
+        if self._reader.pending or not (self._begun or self._reader.ready or ended):
             return ()
         return self._send(out, ended=ended)
 
@@ -166,7 +192,10 @@ class Answering:
             facts = _usage_facts(self._tally(finished=True))
         if self._begun:
             return (Send(out, ended, facts),)
-        headers = () if self._reader.streams else (("content-length", str(len(out))), JSON_TYPE)
+        kind = self._reader.content_type
+        headers: HeaderPairs = (("content-type", kind),) if kind else ()
+        if not self._reader.streams:
+            headers = (("content-length", str(len(out))), *headers)
         return (self._begin(headers, facts), Send(out, ended))
 
     def _begin(self, headers: HeaderPairs, facts: _Facts) -> Begin:
@@ -188,19 +217,22 @@ class Answering:
     def _fail(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
         self._over = True
-        body = error_body(error)
         if self._begun:
             self._ledger.discard(self._sent.request_id)
             facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}
-            return (Send(encode_data(body), ended, facts),)
+            return (Send(self._sent.errors.event(error), ended, facts),)
         if error.status not in RETRIABLE_STATUSES or self._sent.attempt == len(self._sent.plan.targets):
             self._ledger.discard(self._sent.request_id)
+        body = self._sent.errors.body(error)
         headers = ((":status", str(error.status)), ("content-length", str(len(body))), JSON_TYPE)
         facts = {"error": error.code, "usage_source": UsageSource.NONE}
         return (self._begin(headers, facts), Send(body, ended))
 
     def _tally(self, *, finished: bool) -> Tally:
-        return self._reader.tally(request_size=self._sent.plan.size, finished=finished)
+        tally = self._reader.tally(request_size=self._sent.plan.size, finished=finished)
+        if tally.source is UsageSource.ESTIMATED and self._sent.plan.operation not in GENERATING | READING:
+            return replace(tally, usage=Usage(), source=UsageSource.NONE)
+        return tally
 
 
 def removed(headers: Headers, kept: HeaderPairs, allowed: frozenset[str]) -> tuple[str, ...]:

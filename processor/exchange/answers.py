@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from processor.dialects.base import StreamTranslator, Translator
+from processor.dialects.base import Asked, ClientResponse, Pending, StreamTranslator, Translator
 from processor.dialects.vendor_errors import refusal
 from processor.domain import Usage, UsageSource
 from processor.errors import UpstreamProtocolError
@@ -31,6 +31,13 @@ class Reader(Protocol):
 
     streams: bool
     """Whether the client's bytes come piece by piece; if not, `close` returns them all."""
+    pending: Pending | None
+    """The calls that the rest of the answer takes, after `close`; `resume` gives it their bodies."""
+
+    @property
+    def content_type(self) -> str:
+        """Of the client's answer; empty for the vendor's own."""
+        ...
 
     @property
     def ready(self) -> bool:
@@ -45,23 +52,32 @@ class Reader(Protocol):
         """The vendor's body has ended."""
         ...
 
+    def resume(self, bodies: tuple[bytes, ...]) -> bytes:
+        """Go on with the bodies of the pending calls; the client's bytes, unless more calls are pending."""
+        ...
+
     def tally(self, *, request_size: int, finished: bool) -> Tally:
         """What it cost; `request_size` (bytes) is what the input is estimated from when the vendor gave no count."""
         ...
 
 
 class WholeReader:
-    """A JSON answer: nothing is sent before all of it has been read."""
+    """An answer of which nothing is sent before all of it has been read."""
 
     streams = False
     ready = False
 
-    def __init__(self, translator: Translator) -> None:
+    def __init__(self, translator: Translator, asked: Asked) -> None:
         self._translator = translator
+        self._asked = asked
         self._body = bytearray()
-        self._usage: Usage | None = None
-        self._chars = 0
-        self._model = ""
+        self._answer: ClientResponse | None = None
+        self.pending: Pending | None = None
+
+    @property
+    def content_type(self) -> str:
+        """The translated answer's."""
+        return self._answer.content_type if self._answer else ""
 
     def feed(self, chunk: bytes) -> bytes:
         """Keep the bytes."""
@@ -72,23 +88,43 @@ class WholeReader:
 
     def close(self) -> bytes:
         """Translate the whole answer."""
-        answer = self._translator.response(bytes(self._body))
-        self._usage, self._model, self._chars = answer.usage, answer.model, answer.output_chars
-        return answer.body
+        body = bytes(self._body)
+        self._body.clear()
+        return self._take(self._translator.response(body, self._asked))
+
+    def resume(self, bodies: tuple[bytes, ...]) -> bytes:
+        """Go on."""
+        pending, self.pending = self.pending, None
+        return self._take(pending.then(bodies)) if pending else b""
 
     def tally(self, *, request_size: int, finished: bool) -> Tally:
         """The vendor's count, or an estimate."""
-        return _tally(self._usage, self._model, self._chars, request_size=request_size, finished=finished)
+        answer = self._answer
+        usage, model, chars = (answer.usage, answer.model, answer.output_chars) if answer else (None, "", 0)
+        return _tally(usage, model, chars, request_size=request_size, finished=finished)
+
+    def _take(self, answer: ClientResponse | Pending) -> bytes:
+        if isinstance(answer, Pending):
+            self.pending = answer
+            return b""
+        self._answer = answer
+        return answer.body
 
 
 class StreamReader:
     """A stream of events, held until the first that a client can use."""
 
     streams = True
+    pending = None
 
     def __init__(self, translator: StreamTranslator) -> None:
         self._translator = translator
         self._held = bytearray()
+
+    @property
+    def content_type(self) -> str:
+        """The translator's."""
+        return self._translator.content_type
 
     @property
     def ready(self) -> bool:
@@ -106,6 +142,10 @@ class StreamReader:
     def close(self) -> bytes:
         """Translate what is left."""
         return self._release(self._translator.close())
+
+    def resume(self, bodies: tuple[bytes, ...]) -> bytes:  # noqa: ARG002 - a stream waits for no calls
+        """Nothing."""
+        return b""
 
     def tally(self, *, request_size: int, finished: bool) -> Tally:
         """The vendor's count, or an estimate."""
@@ -125,6 +165,8 @@ class RefusalReader:
 
     streams = False
     ready = False
+    pending = None
+    content_type = ""
 
     def __init__(self, status: int, vendor: str) -> None:
         self._status = status
@@ -140,6 +182,10 @@ class RefusalReader:
     def close(self) -> bytes:
         """Raise what the vendor said."""
         raise refusal(self._status, bytes(self._body), vendor=self._vendor)
+
+    def resume(self, bodies: tuple[bytes, ...]) -> bytes:  # noqa: ARG002 - an error waits for no calls
+        """Nothing."""
+        return b""
 
     def tally(self, *, request_size: int, finished: bool) -> Tally:  # noqa: ARG002 - an error costs nothing
         """Nothing."""

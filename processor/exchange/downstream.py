@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import unquote
-
-import msgspec
 
 from processor import names
 from processor.config import KeyConfig
 from processor.domain import Operation, UsageSource
-from processor.endpoints import find
+from processor.endpoints import Endpoint, find
 from processor.errors import Forbidden, GatewayError, MalformedRequest, UnknownModel, UnsupportedOperation
 from processor.exchange.access import Keyring
 from processor.exchange.ledger import Ledger, Plan
@@ -25,13 +22,14 @@ from processor.exchange.messages import (
     RequestHeaders,
     Respond,
 )
+from processor.exchange.request_body import read_body
 from processor.policy.routing import first_target
-from processor.schema.error import error_body
 from processor.schema.models import model_body, models_body
 from processor.topology import Model, Topology, allowed
-from processor.wire.json import Fields, JSONError, decode_fields
 
 _JSON = (("content-type", "application/json"),)
+_NONE = Endpoint("", "", Operation.OTHER)
+"""Until the path is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +41,8 @@ class Gateway:
     ledger: Ledger
     clock: Callable[[], float]
     """Monotonic seconds."""
+    epoch: Callable[[], float]
+    """Seconds since the epoch."""
     chance: Callable[[], float]
     """Uniform in [0, 1)."""
 
@@ -56,7 +56,8 @@ class DownstreamExchange:
         self._arrived = gateway.clock()
         self._spent = 0.0
         self._key: KeyConfig | None = None
-        self._operation = Operation.OTHER
+        self._endpoint = _NONE
+        self._content_type = ""
         self.deadline: float | None = None
         self.done = False
 
@@ -77,7 +78,7 @@ class DownstreamExchange:
                 case _:
                     return ()
         except GatewayError as error:
-            action = _refuse(error, facts)
+            action = _refuse(error, self._endpoint, facts)
         self._spent += self._gateway.clock() - began
         self.done = isinstance(action, Respond) or isinstance(event, RequestBody)
         return (action,)
@@ -90,14 +91,15 @@ class DownstreamExchange:
         endpoint = find(path)
         if endpoint is None:
             raise UnsupportedOperation("Nothing answers on this path.")
-        self._operation = endpoint.operation
+        self._endpoint = endpoint
+        self._content_type = event.headers.get("content-type", "")
         facts["operation"] = endpoint.operation
         self._key = self._gateway.keyring.authenticate(event.headers)
         facts["key"] = self._key.name
         if endpoint.operation is Operation.MODELS:
             return self._models(path, facts)
         if event.end_of_stream:
-            raise MalformedRequest("The request has no body; send a JSON object.")
+            raise MalformedRequest(f"The request has no body; send a {'form' if endpoint.form else 'JSON object'}.")
         return Proceed(facts=facts)
 
     def _models(self, path: str, facts: dict[str, str | float]) -> Respond:
@@ -113,25 +115,22 @@ class DownstreamExchange:
         return Respond(200, model_body(name), _JSON, facts)
 
     def _body(self, body: bytes, facts: dict[str, str | float], began: float) -> Action:
-        fields = _parse(body)
-        if not _is_list(fields.get("messages")):
-            raise MalformedRequest("`messages` must be a list.", param="messages")
-        name = _model_name(fields)
-        facts["request_model"] = name
-        model = self._model(name)
+        read = read_body(body, self._content_type, self._endpoint)
+        facts["request_model"] = read.model
+        model = self._model(read.model)
         facts["request_model"] = model.name
         start = first_target(model.strategy, [target.weight for target in model.targets], self._gateway.chance())
         targets = model.order(start)
         facts["provider"] = targets[0].provider.name  # until another target answers
-        stream = _flag(fields, "stream")
         plan = Plan(
             key=self._key.name if self._key else "",
             model=model,
             targets=targets,
-            fields=fields,
-            stream=stream,
-            include_usage=_include_usage(fields),
+            operation=self._endpoint.operation,
+            body=read,
             size=len(body),
+            request_id=self._request_id,
+            now=int(self._gateway.epoch()),
             arrived=self._arrived,
             spent=self._spent + self._gateway.clock() - began,
         )
@@ -146,8 +145,13 @@ class DownstreamExchange:
             )
         if self._key and not (allowed(name, self._key.models) or allowed(model.name, self._key.models)):
             raise Forbidden(f"This key may not use the model `{name}`.", param="model")
-        if any(self._operation not in target.provider.vendor.operations for target in model.targets):
-            raise UnsupportedOperation(f"The model `{name}` does not offer {self._operation}.", param="model")
+        operation = self._endpoint.operation
+        lacking = next((t for t in model.targets if t.provider.vendor.translator(operation) is None), None)
+        if lacking:
+            raise UnsupportedOperation(
+                f"The model `{name}` does not offer {self._endpoint.path}: {lacking.provider.name} has nothing like it.",
+                param="model",
+            )
         return model
 
 
@@ -158,57 +162,7 @@ def _route_headers(model: Model, start: int, attempts: int) -> tuple[tuple[str, 
     return (*headers, (names.TIMEOUT_HEADER, str(round(model.timeout * 1000))))
 
 
-def _refuse(error: GatewayError, facts: Facts) -> Respond:
+def _refuse(error: GatewayError, endpoint: Endpoint, facts: Facts) -> Respond:
     headers = (*_JSON, ("www-authenticate", "Bearer")) if error.status == 401 else _JSON
-    return Respond(
-        error.status, error_body(error), headers, {**facts, "error": error.code, "usage_source": UsageSource.NONE}
-    )
-
-
-def _parse(body: bytes) -> Fields:
-    try:
-        if not body.isascii():
-            str(body, "utf-8")  # what is kept as bytes is forwarded unparsed, and must be text
-        return decode_fields(body)
-    except JSONError as error:
-        raise MalformedRequest(f"The body is not a JSON object: {error}.", code="invalid_json") from None
-
-
-def _model_name(fields: Fields) -> str:
-    name = _value(fields, "model")
-    if name is None:
-        raise MalformedRequest("The body names no model.", param="model", code="missing_model")
-    if not isinstance(name, str) or not name:
-        raise MalformedRequest("`model` must be a string that is not empty.", param="model")
-    return name
-
-
-def _is_list(raw: msgspec.Raw | None) -> bool:
-    """Whether a value looks like a JSON list; its content is the vendor's to judge."""
-    return raw is not None and bytes(memoryview(raw)[:1]) == b"["
-
-
-def _flag(fields: Fields, name: str) -> bool:
-    value = _value(fields, name)
-    if value is None or isinstance(value, bool):
-        return bool(value)
-    raise MalformedRequest(f"`{name}` must be true or false.", param=name)
-
-
-def _include_usage(fields: Fields) -> bool:
-    options = _value(fields, "stream_options")
-    if options is None:
-        return False
-    if not isinstance(options, dict):
-        raise MalformedRequest("`stream_options` must be an object.", param="stream_options")
-    return options.get("include_usage") is True
-
-
-def _value(fields: Fields, name: str) -> Any:
-    raw = fields.get(name)
-    if raw is None:
-        return None
-    try:
-        return msgspec.json.decode(raw)
-    except JSONError as error:
-        raise MalformedRequest(f"`{name}` is not JSON: {error}.", param=name, code="invalid_json") from None
+    facts = {**facts, "error": error.code, "usage_source": UsageSource.NONE}
+    return Respond(error.status, endpoint.errors.body(error), headers, facts)

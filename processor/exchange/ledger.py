@@ -6,8 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from processor.dialects.base import Asked
+from processor.domain import Operation
+from processor.exchange.request_body import ReadBody
 from processor.topology import Model, Target
-from processor.wire.json import Fields
 
 MAX_AGE = 900.0
 """Seconds a plan is kept: longer than any vendor keeps a request waiting for its first byte (ten minutes)."""
@@ -24,16 +26,31 @@ class Plan:
     model: Model
     targets: tuple[Target, ...]
     """In the order of attempts."""
-    fields: Fields
-    stream: bool
-    include_usage: bool
-    """Whether the client asked for the usage chunk."""
+    operation: Operation
+    body: ReadBody
     size: int
     """Bytes of the request's body."""
+    request_id: str
+    now: int
+    """When it came, in seconds since the epoch."""
     arrived: float
     """When the request's head reached us, in the ledger's clock."""
     spent: float
     """Seconds the gateway took to decide."""
+
+    def asked(self, target: Target) -> Asked:
+        """The request as it is put to a target."""
+        body = self.body
+        return Asked(
+            fields=body.fields,
+            model=target.model,
+            stream=body.stream,
+            include_usage=body.include_usage,
+            uploads=body.uploads,
+            drop_params=self.model.drop_params,
+            request_id=self.request_id,
+            now=self.now,
+        )
 
 
 class Ledger:

@@ -16,19 +16,9 @@ from processor.exchange.messages import (
     ResponseBody,
     ResponseHeaders,
 )
-from processor.policy.estimate import estimate_tokens
+from processor.policy.estimate import GENERATING, estimate_tokens
 
 _COUNTED = frozenset(Operation) - {Operation.MODELS, Operation.OTHER}
-_GENERATING = frozenset(
-    {
-        Operation.CHAT,
-        Operation.TEXT_COMPLETION,
-        Operation.MESSAGES,
-        Operation.RESPONSES,
-        Operation.GENERATE_CONTENT,
-    }
-)
-"""Operations whose tokens can be estimated from text when the vendor's count was not seen."""
 
 
 class MeterExchange:
@@ -141,7 +131,7 @@ class MeterExchange:
             return Usage(), UsageSource.NONE
         if seen.usage is not None:
             return seen.usage, UsageSource.PROVIDER if seen.complete else UsageSource.PARTIAL
-        if self._operation not in _GENERATING or not seen.content_seen:
+        if self._operation not in GENERATING or not seen.content_seen:
             return Usage(), UsageSource.NONE
         estimate = Usage(
             input_tokens=estimate_tokens(self._request.input_chars if self._request else 0),

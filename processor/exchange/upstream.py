@@ -6,13 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from processor import names
-from processor.dialects.base import Translator
-from processor.domain import Operation, UsageSource
-from processor.errors import GatewayError, UpstreamUnavailable
+from processor.dialects.base import Asked, Translator
+from processor.domain import UsageSource
+from processor.endpoints import endpoint_of
+from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
 from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
+from processor.exchange.following import Following, addressed
 from processor.exchange.ledger import Ledger, Plan
 from processor.exchange.messages import Action, EndTrailers, Event, HeaderPairs, Replace, RequestHeaders, Respond, Send
-from processor.schema.error import error_body
+from processor.ports import Caller
+from processor.schema.error import OPENAI_ERRORS, ErrorForm
 from processor.topology import Target
 
 _TO_VENDOR = frozenset({"accept", "user-agent", "traceparent", "tracestate"})
@@ -27,8 +30,12 @@ class Upstream:
     ledger: Ledger
     observations: Observations
     clock: Callable[[], float]
+    epoch: Callable[[], float]
+    """Seconds since the epoch."""
     next_key: Callable[[Target], str]
     """The vendor key to use now; several are rotated."""
+    caller: Caller
+    """Makes the further calls that some answers take."""
 
 
 class UpstreamExchange:
@@ -39,6 +46,7 @@ class UpstreamExchange:
         self._upstream = upstream
         self._spent = 0.0
         self._answering: Answering | None = None
+        self._following: Following | None = None
         self.done = False
 
     @property
@@ -51,6 +59,8 @@ class UpstreamExchange:
         began = self._upstream.clock()
         actions = (self._request(event, began),) if isinstance(event, RequestHeaders) else self._answer(event, began)
         self._spent += self._upstream.clock() - began
+        while self._answering and self._answering.pending:
+            actions = await self._follow(self._answering)
         if actions:
             last = actions[-1]
             self.done = isinstance(last, EndTrailers | Respond) or (isinstance(last, Send) and last.end_of_stream)
@@ -68,6 +78,16 @@ class UpstreamExchange:
     def _answer(self, event: Event, now: float) -> tuple[Action, ...]:
         return self._answering.receive(event, spent=self._spent, now=now) if self._answering else ()
 
+    async def _follow(self, answering: Answering) -> tuple[Action, ...]:
+        """Make the calls an answer waits for, while Envoy holds what it has."""
+        assert answering.pending is not None  # noqa: S101 - the caller has looked
+        assert self._following is not None  # noqa: S101 - it came with the request
+        try:
+            result: tuple[bytes, ...] | UpstreamError = await self._following.bodies(answering.pending)
+        except UpstreamError as error:
+            result = error
+        return answering.resume(result, now=self._upstream.clock())
+
     def _request(self, event: RequestHeaders, now: float) -> Action:
         ledger = self._upstream.ledger
         plan = ledger.get(self._request_id)
@@ -76,21 +96,25 @@ class UpstreamExchange:
             return _local(
                 UpstreamUnavailable("The gateway no longer knows this request; send it again.", code="request_lost")
             )
+        errors = endpoint_of(plan.operation).errors
         target = plan.targets[attempt - 1]
-        if event.attributes.get(names.PROVIDER_ATTRIBUTE) != target.provider.name:
+        translator = target.provider.vendor.translator(plan.operation)
+        if event.attributes.get(names.PROVIDER_ATTRIBUTE) != target.provider.name or translator is None:
             # A key must never reach another vendor's host, whatever the reason for the mismatch.
-            return _local(GatewayError("The gateway's routes do not match its plan; send the request again."))
-        translator = target.provider.vendor.operations[Operation.CHAT]
+            return _local(GatewayError("The gateway's routes do not match its plan; send the request again."), errors)
+        asked = plan.asked(target)
         try:
-            action = self._translated(event, plan, target, translator)
+            action = self._translated(event, target, translator, asked)
         except GatewayError as error:
             ledger.discard(self._request_id)
-            return _local(error)
+            return _local(error, errors)
         sent = Sent(
             request_id=self._request_id,
             plan=plan,
             target=target,
             translator=translator,
+            asked=asked,
+            errors=errors,
             attempt=attempt,
             at=self._upstream.clock(),
             deadline=None if plan.model.ttft is None else now + plan.model.ttft,
@@ -98,20 +122,21 @@ class UpstreamExchange:
         self._answering = Answering(sent, ledger, self._upstream.observations)
         return action
 
-    def _translated(self, event: RequestHeaders, plan: Plan, target: Target, translator: Translator) -> Replace:
-        provider = target.provider
-        request = translator.request(plan.fields, model=target.model, stream=plan.stream)
+    def _translated(self, event: RequestHeaders, target: Target, translator: Translator, asked: Asked) -> Replace:
+        provider, upstream = target.provider, self._upstream
+        key = upstream.next_key(target)
+        self._following = Following(caller=upstream.caller, provider=provider, key=key, epoch=upstream.epoch)
+        outgoing = addressed(provider, translator.request(asked), now=int(upstream.epoch()))
         headers: HeaderPairs = (
-            (":path", provider.origin.path + request.path),
-            (":authority", provider.origin.authority),
-            JSON_TYPE,
-            ("accept-encoding", "identity"),
-            *request.headers,
-            *provider.vendor.auth.headers(self._upstream.next_key(target)),
+            (":method", outgoing.method),
+            (":path", outgoing.path),
+            (":authority", outgoing.host),
+            *outgoing.headers,
+            *provider.vendor.auth.headers(key, outgoing),
         )
-        return Replace(request.body, headers, removed(event.headers, headers, _TO_VENDOR), {"provider": provider.name})
+        return Replace(outgoing.body, headers, removed(event.headers, headers, _TO_VENDOR), {"provider": provider.name})
 
 
-def _local(error: GatewayError) -> Respond:
+def _local(error: GatewayError, errors: ErrorForm = OPENAI_ERRORS) -> Respond:
     facts = {"error": error.code, "usage_source": UsageSource.NONE}
-    return Respond(error.status, error_body(error), (JSON_TYPE,), facts)
+    return Respond(error.status, errors.body(error), (JSON_TYPE,), facts)

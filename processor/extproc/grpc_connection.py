@@ -71,6 +71,7 @@ class Stream:
         "metadata",
         "number",
         "queued",
+        "task",
         "unread",
         "window",
     )
@@ -93,6 +94,7 @@ class Stream:
         self._opened = False
         self._status = _TRAILERS_OK
         self._waiter: asyncio.Future[None] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     async def read(self) -> ProcessingRequest | None:
         """The next message; None when Envoy has sent its last, or is gone."""
@@ -150,10 +152,12 @@ class Stream:
             self._wake()
 
     def reset(self) -> None:
-        """Envoy has given the stream up: what it sent is of no use any more."""
+        """Envoy has given the stream up: what it sent is of no use any more, nor what its handler still waits for."""
         self.closed = self._ended = True
         self._messages.clear()
         self.queued.clear()
+        if self._waiter is None and self.task is not None:
+            self.task.cancel()
         self._wake()
 
     @property
@@ -293,7 +297,7 @@ class Connection(asyncio.Protocol):
         stream = self._streams[found.stream] = Stream(self, found.stream, metadata, self._stream_window)
         if found.flags & http2.END_STREAM:
             stream.receive(b"", ended=True)
-        task = self.loop.create_task(self._serve(stream))
+        task = stream.task = self.loop.create_task(self._serve(stream))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

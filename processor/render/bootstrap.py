@@ -25,6 +25,7 @@ class Settings:
     admin_port: int | None
     """On loopback; None for the socket."""
     admin_socket: Path
+    loopback_socket: Path
     body_limit: int
     """Bytes."""
     folder: Path
@@ -55,16 +56,19 @@ def bootstrap(template: Path, settings: Settings) -> Plain:
         _fill(document, settings)
     except (KeyError, IndexError, TypeError, StopIteration):
         raise ConfigError(
-            "expected a listener `gateway` with a socket address, an admin section, and cds_config and rds by file",
+            "expected a listener `gateway` with a socket address, a listener `loopback` with a pipe, an admin section,"
+            " and cds_config and rds by file",
             file=str(template),
         ) from None
     return document
 
 
 def _fill(document: Plain, settings: Settings) -> None:
-    listener = next(item for item in document["static_resources"]["listeners"] if item["name"] == "gateway")
+    listeners = {listener["name"]: listener for listener in document["static_resources"]["listeners"]}
+    listener = listeners["gateway"]
     listener["address"]["socket_address"] |= {"address": settings.address, "port_value": settings.port}
     listener["per_connection_buffer_limit_bytes"] = settings.body_limit
+    listeners["loopback"]["address"]["pipe"]["path"] = str(settings.loopback_socket)
     document["admin"]["address"] = _admin_address(settings)
     document["dynamic_resources"]["cds_config"]["path_config_source"]["path"] = str(settings.folder / "clusters.yaml")
     for node in _walk(document):

@@ -28,6 +28,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     SocketAddress,
     TransportSocket,
     TypedExtensionConfig,
+    UpstreamHttpProtocolOptions,
 )
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
@@ -37,6 +38,10 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 )
 from envoy_data_plane.envoy.config.route.v3 import RouteActionHashPolicy, RouteActionHashPolicyHeader
 from envoy_data_plane.envoy.extensions.clusters.composite.v3 import ClusterConfig, ClusterConfigClusterEntry
+from envoy_data_plane.envoy.extensions.clusters.dynamic_forward_proxy.v3 import (
+    ClusterConfig as DynamicForwardProxyConfig,
+)
+from envoy_data_plane.envoy.extensions.common.dynamic_forward_proxy.v3 import DnsCacheConfig
 from envoy_data_plane.envoy.extensions.http.header_formatters.preserve_case.v3 import (
     PreserveCaseFormatterConfig,
 )
@@ -50,7 +55,9 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptionsAutoHttpConfig,
     HttpProtocolOptionsExplicitHttpConfig,
 )
+from envoy_data_plane.envoy.type.matcher.v3 import AddressMatcher
 from envoy_data_plane.google.protobuf import Any, Struct
+from envoy_data_plane.xds.core.v3 import CidrRange
 
 from processor import names
 from processor.render.filters import upstream_filters
@@ -66,6 +73,8 @@ _OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 def clusters(topology: Topology, *, sockets: Sequence[Path], ca_file: str) -> Iterator[Plain]:
     """Every cluster the routes may name."""
     yield _processor(sockets)
+    for scheme, name in names.FETCH_CLUSTERS.items():
+        yield _fetch(name, ca_file if scheme == "https" else "")
     for provider in topology.providers.values():
         for name, origin in provider.clusters():
             yield _hosts(name, provider, origin, provider.ca_file or ca_file)
@@ -112,6 +121,41 @@ def _hosts(name: str, provider: Provider, origin: Origin, ca_file: str, *, webso
         transport_socket=_tls(origin, ca_file, websocket=websocket) if origin.scheme == "https" else None,
     )
     return _complete(cluster, _http_options(http1_only=websocket or origin.scheme == "http"))
+
+
+def _fetch(name: str, ca_file: str) -> Plain:
+    """Any host, by the request's authority; over TLS if there is a CA file."""
+    # Whatever a name resolves to, it is not a cloud's metadata service.
+    link_local = AddressMatcher(ranges=[CidrRange(address_prefix="169.254.0.0", prefix_len=16)])
+    dns = DnsCacheConfig(
+        name="fetch", dns_lookup_family=ClusterDnsLookupFamily.V4_PREFERRED, resolved_address_filter=link_local
+    )
+    cluster = Cluster(
+        name=name,
+        connect_timeout=_CONNECT_TIMEOUT,
+        lb_policy=ClusterLbPolicy.CLUSTER_PROVIDED,
+        cluster_type=ClusterCustomClusterType(
+            name="envoy.clusters.dynamic_forward_proxy",
+            typed_config=Any.pack(
+                DynamicForwardProxyConfig(dns_cache_config=dns, allow_insecure_cluster_options=not ca_file)
+            ),
+        ),
+        transport_socket=_trusting(ca_file) if ca_file else None,
+    )
+    return _complete(cluster, _fetch_options(tls=bool(ca_file)))
+
+
+@cache
+def _fetch_options(*, tls: bool) -> Plain:
+    explicit = HttpProtocolOptionsExplicitHttpConfig(http_protocol_options=Http1ProtocolOptions())
+    by_authority = UpstreamHttpProtocolOptions(auto_sni=True, auto_san_validation=True) if tls else None
+    return _options(HttpProtocolOptions(explicit_http_config=explicit, upstream_http_protocol_options=by_authority))
+
+
+def _trusting(ca_file: str) -> TransportSocket:
+    validation = CertificateValidationContext(trusted_ca=DataSource(filename=ca_file))
+    context = UpstreamTlsContext(common_tls_context=CommonTlsContext(validation_context=validation))
+    return TransportSocket(name="envoy.transport_sockets.tls", typed_config=Any.pack(context))
 
 
 def _processor(sockets: Sequence[Path]) -> Plain:

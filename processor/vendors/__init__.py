@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from processor.vendors._vendor import Vendor
+from processor.vendors.self_hosted import SELF_HOSTED
 
 _NOT_VENDORS = frozenset({"demo", "self_hosted"})
 """Forms that need something of the configuration: a socket, a base URL."""
@@ -19,6 +20,12 @@ def _found() -> dict[str, Vendor]:
 
 
 VENDORS: Mapping[str, Vendor] = _found()
+DIALECTS: Mapping[str, Vendor] = {
+    **VENDORS,
+    **{name: vendor.speaking(name) for vendor in VENDORS.values() for name in vendor.dialects},
+    "openai": SELF_HOSTED,
+}
+"""What a server at a configured base URL may speak: plain OpenAI, or any vendor's dialect by the vendor's name."""
 _ALIASES = {alias: vendor for vendor in VENDORS.values() for alias in vendor.aliases}
 
 

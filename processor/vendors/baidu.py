@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from processor.dialects.images_flat import FlatImages, same
+from processor.dialects.images_request import Counts
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import Drop, Effort, LowerCaseModel
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS, Messages
@@ -9,6 +11,14 @@ from processor.dialects.openai_chat_repairs import FinishReasons
 from processor.domain import Operation
 from processor.vendors._parameters import ENABLE_THINKING, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
+
+_COUNTS = Counts(most=(("*", 4),))
+_DRAWING = same("guidance", "negative_prompt", "seed", "steps", "user")
+_STATUSES = {
+    **dict.fromkeys(("invalid_argument", "invalid_model", "malformed_json", "characters_too_long"), 400),
+    **dict.fromkeys(("invalid_image_generation_prompt", "invalid_image_url"), 400),
+    **dict.fromkeys(("invalid_appid", "invalid_iam_token"), 401),
+}
 
 VENDOR = Vendor(
     name="baidu",
@@ -30,6 +40,21 @@ VENDOR = Vendor(
                 Effort(ENABLE_THINKING),
             ),
             repairs=(FinishReasons({"normal": "stop"}),),
+        ),
+        Operation.IMAGE_GENERATION: FlatImages(
+            path="/v2/images/generations",
+            counts=_COUNTS,
+            takes=_DRAWING | same("refer_image"),
+            lower_case=True,
+            statuses=_STATUSES,
+        ),
+        Operation.IMAGE_EDIT: FlatImages(
+            path="/v2/images/edits",
+            counts=_COUNTS,
+            pictures=("image",),
+            takes=_DRAWING,
+            lower_case=True,
+            statuses=_STATUSES,
         ),
     },
 )

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from processor.dialects.image_sizes import Sides
+from processor.dialects.images_flat import FlatImages, same
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import Drop, Effort, OneOf
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
+from processor.dialects.openai_relay import OpenAIRelay
 from processor.domain import Operation
 from processor.vendors._parameters import MINIMAL_TO_HIGH, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
+
+_SEEDREAM = FlatImages(
+    path="/api/v3/images/generations",
+    sizes=(
+        Sides(
+            choices=("2048x2048", "2496x1664", "1664x2496", "2560x1440", "1440x2560"),
+            below=2560 * 1440,  # fewer pixels are refused
+            models=("*seedream-4-5*", "*seedream-5*"),
+        ),
+        Sides(),
+    ),
+    forms={"url": "url", "b64_json": "b64_json"},
+    takes=same(
+        "guidance_scale",
+        "image",
+        "optimize_prompt_options",
+        "output_format",
+        "seed",
+        "sequential_image_generation",
+        "sequential_image_generation_options",
+        "tools",
+        "watermark",
+    ),
+    always={"watermark": False},  # which is otherwise put on every picture
+)
 
 VENDOR = Vendor(
     name="bytedance",
@@ -41,5 +71,8 @@ VENDOR = Vendor(
                 Effort(MINIMAL_TO_HIGH),
             ),
         ),
+        Operation.RESPONSES: OpenAIRelay(path="/api/v3/responses"),
+        Operation.IMAGE_GENERATION: _SEEDREAM,
+        Operation.IMAGE_EDIT: replace(_SEEDREAM, pictures=("image",)),
     },
 )

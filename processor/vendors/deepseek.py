@@ -27,5 +27,10 @@ VENDOR = Vendor(
             ),
             repairs=(FinishReasons({"insufficient_system_resource": "stop"}),),
         ),
+        Operation.TEXT_COMPLETION: OpenAIChat(
+            path="/beta/completions",
+            edits=(Drop(OPENAI_ONLY | {"best_of", "logit_bias", "n", "seed", "user"}),),
+            repairs=(FinishReasons({"insufficient_system_resource": "stop"}),),
+        ),
     },
 )

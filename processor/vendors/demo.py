@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.domain import Operation
 from processor.vendors._vendor import Vendor
@@ -9,6 +10,9 @@ from processor.vendors._vendor import Vendor
 DEMO = Vendor(
     name="demo",
     origin="http://demo",
-    operations={Operation.CHAT: OpenAIChat(path="/v1/chat/completions")},
+    operations={
+        Operation.CHAT: OpenAIChat(path="/v1/chat/completions"),
+        Operation.IMAGE_GENERATION: OpenAIImages(path="/v1/images/generations"),
+    },
     models=("demo-chat",),
 )

@@ -1,12 +1,21 @@
-"""MiniMax. A status of 200 is not success: `base_resp.status_code` says."""
+"""MiniMax, in its OpenAI-compatible mode, or natively as the dialect `minimax-native`.
+
+A status of 200 is not success: `base_resp.status_code` says.
+"""
 
 from __future__ import annotations
 
+from processor.dialects.image_sizes import RatioOrSides
+from processor.dialects.images_flat import FlatImages, same
+from processor.dialects.images_minimax import minimax_pictures
+from processor.dialects.images_request import Counts
+from processor.dialects.minimax_speech import MiniMaxSpeech
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import Clamp, Drop, Effort, Rename, Set, ToolChoice
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
-from processor.dialects.openai_chat_repairs import MessageAtEnd, ReasoningContent
+from processor.dialects.openai_chat_repairs import MessageAtEnd, ReasoningContent, ToolCalls
 from processor.dialects.openai_chat_rules import CodeInside
+from processor.dialects.speech import cast
 from processor.domain import Operation
 from processor.vendors._parameters import OPENAI_ONLY, PENALTIES, THINKING_ADAPTIVE
 from processor.vendors._vendor import Vendor
@@ -36,6 +45,18 @@ _STATUSES = {
 _MAY_THINK = ("minimax-m3*",)
 """Models that can be told whether to; the others always do, or never."""
 
+_EDITS = (
+    Messages((DEVELOPER_TO_SYSTEM,)),
+    Drop(OPENAI_ONLY | PENALTIES | {"logit_bias", "n"}),
+    Rename("max_tokens", "max_completion_tokens"),
+    Clamp("temperature", 0.01, 1.0),
+    Clamp("top_p", 0.01, 1.0),
+    ToolChoice(("none", "auto")),
+    Drop(frozenset({"reasoning_effort"}), unless=_MAY_THINK),
+    Effort(THINKING_ADAPTIVE),
+)
+_CHECK = CodeInside(("base_resp", "status_code"), "status_msg", _STATUSES)
+
 VENDOR = Vendor(
     name="minimax",
     origin="https://api.minimaxi.com",
@@ -45,19 +66,39 @@ VENDOR = Vendor(
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
             edits=(
-                Messages((DEVELOPER_TO_SYSTEM,)),
-                Drop(OPENAI_ONLY | PENALTIES | {"logit_bias", "n"}),
-                Rename("max_tokens", "max_completion_tokens"),
-                Clamp("temperature", 0.01, 1.0),
-                Clamp("top_p", 0.01, 1.0),
-                ToolChoice(("none", "auto")),
-                Drop(frozenset({"reasoning_effort"}), unless=_MAY_THINK),
-                Effort(THINKING_ADAPTIVE),
+                *_EDITS,
                 # Otherwise the thinking stands inside the content, between <think> tags.
                 Set("reasoning_split", value=True),
             ),
             repairs=(MessageAtEnd(), ReasoningContent()),
-            check=CodeInside(("base_resp", "status_code"), "status_msg", _STATUSES),
+            check=_CHECK,
         ),
+        Operation.SPEECH: MiniMaxSpeech(
+            check=_CHECK,
+            voices=cast(
+                high=("Wise_Woman", "Calm_Woman", "Lively_Girl", "Inspirational_girl"),
+                low=("Deep_Voice_Man", "Patient_Man", "Casual_Guy", "Elegant_Man"),
+            ),
+        ),
+        Operation.IMAGE_GENERATION: FlatImages(
+            path="/v1/image_generation",
+            sizes=(RatioOrSides(),),
+            counts=Counts(most=(("*", 9),)),
+            forms={"url": "url", "b64_json": "base64"},
+            takes=same("aigc_watermark", "aspect_ratio", "prompt_optimizer", "seed", "style", "subject_reference"),
+            read=minimax_pictures,
+            check=_CHECK,
+        ),
+    },
+    dialects={
+        "minimax-native": {
+            # So near OpenAI's that the same edits do; thinking is split off unasked.
+            Operation.CHAT: OpenAIChat(
+                path="/v1/text/chatcompletion_v2",
+                edits=_EDITS,
+                repairs=(MessageAtEnd(), ToolCalls(), ReasoningContent()),
+                check=_CHECK,
+            ),
+        },
     },
 )

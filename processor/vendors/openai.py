@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
+from processor.dialects.openai_relay import OpenAIRelay
+from processor.dialects.speech import OpenAISpeech
+from processor.dialects.transcription import OpenAITranscription
 from processor.domain import Operation
 from processor.vendors._vendor import Vendor
+
+_BASE64_ONLY = ("gpt-image*", "chatgpt-image*")
 
 VENDOR = Vendor(
     name="openai",
@@ -15,5 +21,13 @@ VENDOR = Vendor(
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
         ),
+        Operation.TEXT_COMPLETION: OpenAIChat(path="/v1/completions"),
+        Operation.RESPONSES: OpenAIRelay(path="/v1/responses"),
+        Operation.MODERATIONS: OpenAIRelay(path="/v1/moderations"),
+        Operation.SPEECH: OpenAISpeech(path="/v1/audio/speech"),
+        Operation.TRANSCRIPTION: OpenAITranscription(path="/v1/audio/transcriptions"),
+        Operation.TRANSLATION: OpenAITranscription(path="/v1/audio/translations"),
+        Operation.IMAGE_GENERATION: OpenAIImages(path="/v1/images/generations", base64_only=_BASE64_ONLY),
+        Operation.IMAGE_EDIT: OpenAIImages(path="/v1/images/edits", base64_only=_BASE64_ONLY),
     },
 )

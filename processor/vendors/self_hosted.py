@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_repairs import FinishReasons, ReasoningContent, ToolCalls
+from processor.dialects.speech import OpenAISpeech
+from processor.dialects.transcription import OpenAITranscription
 from processor.domain import Operation
 from processor.vendors._vendor import Vendor
 
@@ -13,6 +16,18 @@ _CHAT = OpenAIChat(
 )
 
 
-def self_hosted(name: str) -> Vendor:
-    """The vendor a configured base URL stands for."""
-    return Vendor(name=name, origin="", operations={Operation.CHAT: _CHAT})
+SELF_HOSTED = Vendor(
+    name="self_hosted",
+    origin="",
+    operations={
+        Operation.CHAT: _CHAT,
+        Operation.TEXT_COMPLETION: OpenAIChat(
+            path="/completions", repairs=(FinishReasons({"abort": "stop", "": None}),)
+        ),
+        Operation.SPEECH: OpenAISpeech(path="/audio/speech"),
+        Operation.TRANSCRIPTION: OpenAITranscription(path="/audio/transcriptions"),
+        Operation.TRANSLATION: OpenAITranscription(path="/audio/translations"),
+        Operation.IMAGE_GENERATION: OpenAIImages(path="/images/generations"),
+        Operation.IMAGE_EDIT: OpenAIImages(path="/images/edits"),
+    },
+)

@@ -1,7 +1,12 @@
-"""Tencent Hunyuan. One system message, and it comes first, or the answer is a 400."""
+"""Tencent Hunyuan. One system message, and it comes first, or the answer is a 400.
+
+Pictures are offered by TokenHub, the newer platform, which is another host: `dialect: tokenhub` with
+`base_url: https://tokenhub.tencentmaas.com`.
+"""
 
 from __future__ import annotations
 
+from processor.dialects.images_tencent import TencentImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import Drop
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, SYSTEM_FIRST, Messages
@@ -27,4 +32,5 @@ VENDOR = Vendor(
             repairs=(FinishReasons({"sensitive": "content_filter"}),),
         ),
     },
+    dialects={"tokenhub": {Operation.IMAGE_GENERATION: TencentImages()}},
 )

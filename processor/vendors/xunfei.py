@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import Drop, Effort
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
@@ -51,6 +52,10 @@ VENDOR = Vendor(
             edits=(Messages((DEVELOPER_TO_SYSTEM,)), Drop(OPENAI_ONLY), Effort(ENABLE_THINKING)),
             repairs=(SparkEnvelope(), ToolCalls()),
             check=CodeInside(("code",), "message", _STATUSES),
+        ),
+        # As other gateways know it: the vendor does not document it.
+        Operation.IMAGE_GENERATION: OpenAIImages(
+            path="/v2/images/generations", statuses={str(code): status for code, status in _STATUSES.items()}
         ),
     },
 )

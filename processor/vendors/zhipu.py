@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from processor.dialects.images_flat import FlatImages, same
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import Clamp, Drop, Effort, Listed, Rename, SchemaToObject, ToolChoice
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons, ToolCalls
+from processor.dialects.speech import OpenAISpeech, cast
+from processor.dialects.transcription import OpenAITranscription
 from processor.domain import Operation
 from processor.vendors._parameters import LOGPROBS, OPENAI_ONLY, PENALTIES, THINKING_TYPE
 from processor.vendors._vendor import Vendor
@@ -16,6 +19,12 @@ _STATUSES = {
     **dict.fromkeys(("1210", "1211", "1214", "1261", "1301"), 400),  # parameters, model, length, content filter
     **dict.fromkeys(("1113", "1302", "1303", "1305", "1308", "1309", "1310", "1313"), 429),  # balance, limits, plan
     **dict.fromkeys(("1230", "1234"), 500),
+}
+
+_QUALITY = {
+    **dict.fromkeys(("low", "medium", "standard"), "standard"),
+    **dict.fromkeys(("high", "hd"), "hd"),
+    "auto": "",
 }
 
 VENDOR = Vendor(
@@ -43,6 +52,21 @@ VENDOR = Vendor(
                     {"sensitive": "content_filter", "network_error": "stop", "model_context_window_exceeded": "length"}
                 ),
             ),
+            statuses=_STATUSES,
+        ),
+        Operation.SPEECH: OpenAISpeech(
+            path="/api/paas/v4/audio/speech",
+            takes=frozenset({"speed", "volume"}),
+            formats=("wav", "pcm"),
+            voices=cast(high=("tongtong",), low=("xiaochen", "chuichui")),
+        ),
+        Operation.TRANSCRIPTION: OpenAITranscription(
+            path="/api/paas/v4/audio/transcriptions", takes=frozenset({"prompt", "request_id", "user_id"})
+        ),
+        Operation.IMAGE_GENERATION: FlatImages(
+            path="/api/paas/v4/images/generations",
+            takes={**same("watermark_enabled"), "user": "user_id"},
+            words={"quality": _QUALITY},
             statuses=_STATUSES,
         ),
     },

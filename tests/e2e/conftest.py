@@ -9,8 +9,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from processor.vendors import VENDORS
 from tests.support.fake_vendor import FakeVendor, openai_vendor_default
 from tests.support.gateway import KEY_SHA256, Gateway
+from tests.support.golden import golden_providers
 
 LIMITED_KEY = "sk-test-limited"
 BODY_LIMIT = 32 * 1024 * 1024
@@ -18,14 +20,15 @@ BODY_LIMIT = 32 * 1024 * 1024
 
 def configuration(vendor: FakeVendor) -> str:
     """Every kind of provider and model, all of them at the scripted vendor, or nowhere."""
-    known = "tencent ali baidu zhipu minimax lingyi moonshot xunfei silliconflow bytedance openai anthropic gemini"
-    providers = "\n".join(f"  {name}: {{base_url: {vendor.url}, api_key: ${{VENDOR_KEY}}}}" for name in known.split())
+    known = [name for name in VENDORS if name != "deepseek"]
+    providers = "\n".join(f"  {name}: {{base_url: {vendor.url}, api_key: ${{VENDOR_KEY}}}}" for name in known)
     limited = hashlib.sha256(LIMITED_KEY.encode()).hexdigest()
     return f"""
 workers: 2
 drain: 10s
 providers:
 {providers}
+{golden_providers(vendor.url)}
   deepseek: {{base_url: {vendor.url}, api_key: ${{VENDOR_KEY}}}}
   house:    {{dialect: openai, base_url: {vendor.url}/house/v1}}
   nowhere:  {{dialect: openai, base_url: "http://127.0.0.1:9/v1"}}

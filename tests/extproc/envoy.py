@@ -122,11 +122,13 @@ class Envoy:
         assert await stream.receive() is None, "the stream ends: the answer flows by untouched"
         return mutations(message.request_body.response.header_mutation), None, stream.metadata
 
-    async def attempt(self, request_id: str, number: int, provider: str) -> tuple[Stream, ProcessingResponse]:
+    async def attempt(
+        self, request_id: str, number: int, provider: str, *, path: str = "/v1/chat/completions"
+    ) -> tuple[Stream, ProcessingResponse]:
         """Play the upstream filter up to the translated request."""
         stream = self.open(names.UPSTREAM_FILTER, request_id)
         attributes = {names.ATTEMPT_ATTRIBUTE: number, names.PROVIDER_ATTRIBUTE: provider}
-        headers = {":path": "/v1/chat/completions", "authorization": "Bearer theirs", "cookie": "a", "user-agent": "t"}
+        headers = {":path": path, "authorization": "Bearer theirs", "cookie": "a", "user-agent": "t"}
         await stream.send_headers("request_headers", headers, attributes=attributes)
         message = await stream.receive()
         assert message is not None

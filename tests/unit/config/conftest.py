@@ -18,6 +18,8 @@ KNOWN = (
     KnownProvider("moonshot", env=("MOONSHOT_API_KEY", "KIMI_API_KEY")),
     KnownProvider("silliconflow", aliases=("siliconflow",), env=("SILICONFLOW_API_KEY",)),
     KnownProvider("tencent"),
+    KnownProvider("ali", dialects=("dashscope",)),
+    KnownProvider("azure", homeless=True),
 )
 ENVIRON = {"KEY": "sk-from-environment", "OTHER": "sk-other", "EMPTY": ""}
 

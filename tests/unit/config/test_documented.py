@@ -20,8 +20,16 @@ MESSAGES = re.findall(r"^gateway\.yaml:\d+: .*$", DOCUMENT, re.MULTILINE)
 GIVEN = {("Config", "file"), ("ProviderConfig", "name"), ("ModelConfig", "name")}
 """What is filled in, not written."""
 
-KNOWN = [KnownProvider(name) for name in ("deepseek", "moonshot", "openai", "tencent")]
-ENVIRON = {"DEEPSEEK_API_KEY": "sk-1", "MOONSHOT_KEY_1": "sk-2", "MOONSHOT_KEY_2": "sk-3"}
+KNOWN = [KnownProvider(name) for name in ("deepseek", "moonshot", "openai", "tencent", "bedrock")] + [
+    KnownProvider("ali", dialects=("dashscope",)),
+    KnownProvider("azure", homeless=True),
+]
+VARIABLES = (
+    "DEEPSEEK_API_KEY MOONSHOT_KEY_1 MOONSHOT_KEY_2 CLAUDE_KEY DASHSCOPE_API_KEY AZURE_OPENAI_API_KEY"
+    " AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY"
+)
+ENVIRON = {name: f"sk-{number}" for number, name in enumerate(VARIABLES.split())}
+DIALECTS = ("openai", "anthropic")
 
 
 def keys() -> Iterator[tuple[str, str]]:
@@ -58,9 +66,11 @@ def test_the_examples_of_the_document_load_as_one_file(tmp_path: Path) -> None:
     text = "\n".join(EXAMPLES).replace("/run/secrets", str(tmp_path))
     (tmp_path / "gateway.yaml").write_text(text, "utf-8")
 
-    config = load(tmp_path / "gateway.yaml", known=KNOWN, environ=ENVIRON)
+    config = load(tmp_path / "gateway.yaml", known=KNOWN, environ=ENVIRON, dialects=DIALECTS)
 
-    assert list(config.providers) == ["deepseek", "moonshot", "openai", "tencent", "house"]
+    named = ["deepseek", "moonshot", "openai", "tencent", "house", "claude", "ali", "azure", "bedrock"]
+    assert list(config.providers) == named
+    assert config.providers["bedrock"].api_keys == ("sk-6:sk-7",)
 
 
 @pytest.mark.parametrize(

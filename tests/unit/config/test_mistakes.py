@@ -45,7 +45,7 @@ MISTAKES = {
     "a later feature": (
         "models:\n  m:\n    cache: {}  # <-\n    targets: []",
         "models.m.cache",
-        "unknown key; known here: targets, strategy, retry",
+        "unknown key; known here: targets, strategy, retry, drop_params",
     ),
     "wrong type": (
         model(second=", weight: three", mark="  # <-"),
@@ -245,7 +245,22 @@ MISTAKES = {
     "unknown dialect": (
         "providers:\n  house: {dialect: klingon, base_url: 'http://h'}  # <-",
         "providers.house.dialect",
-        "expected openai, got a text",
+        "there is no dialect of this name here; known: openai",
+    ),
+    "dialect of another provider": (
+        "providers:\n  ali:\n    api_key: ${KEY}\n    dialect: openai  # <-",
+        "providers.ali.dialect",
+        "there is no dialect of this name here; known: dashscope",
+    ),
+    "no host of one's own": (
+        "providers:\n  azure: {api_key: ${KEY}}  # <-",
+        "providers.azure",
+        "base_url is missing: every account of azure has a host of its own",
+    ),
+    "a target without a host": (
+        "models:\n  m:\n    targets:\n    - {provider: azure, model: gpt}  # <-",
+        "models.m.targets[0].provider",
+        "azure needs an entry under providers, with a base_url",
     ),
     "dialect of a known provider": (
         "providers:\n  deepseek:\n    api_key: ${KEY}\n    dialect: openai  # <-",

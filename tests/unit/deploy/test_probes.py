@@ -95,6 +95,7 @@ def rendered(folder: Path, sockets: list[Path]) -> None:
         port=8080,
         admin_port=None,
         admin_socket=folder / "admin.sock",
+        loopback_socket=folder / "loopback.sock",
         body_limit=1024,
         folder=folder / "envoy",
         access_log=folder / "access.jsonl",

@@ -18,6 +18,7 @@ from processor.dialects.openai_chat_messages import (
 )
 from processor.errors import MalformedRequest
 from processor.wire.json import Fields, decode, decode_fields
+from tests.support.asked import asked
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 ALL = (DEVELOPER_TO_SYSTEM, SYSTEM_FIRST, MERGE_NEIGHBOURS, FILL_EMPTY_ASSISTANT, FLATTEN_TEXT)
@@ -33,7 +34,7 @@ def fields_of(messages: object) -> Fields:
 
 def edited(messages: object, *changes: Change) -> Any:
     fields = fields_of(messages)
-    Messages(changes).apply(fields, "m")
+    Messages(changes).apply(fields, asked())
     return decode(fields["messages"])
 
 
@@ -94,14 +95,14 @@ def test_a_later_change_sees_what_an_earlier_one_made() -> None:
 def test_messages_that_need_no_change_keep_their_bytes() -> None:
     image = b'{ "role" : "user", "content" : [ {"type":"image_url"} , {"note":"\\u65e5"} ] }'
     fields = decode_fields(b'{"messages":[' + image + b',{"role":"developer","content":"a"}]}')
-    Messages((DEVELOPER_TO_SYSTEM,)).apply(fields, "m")
+    Messages((DEVELOPER_TO_SYSTEM,)).apply(fields, asked())
     assert bytes(fields["messages"]) == b"[" + image + b',{"role":"system","content":"a"}]'
 
 
 def test_without_a_change_the_list_itself_keeps_its_bytes() -> None:
     fields = decode_fields(b'{"messages": [ {"role":"user"} , {"content":"x"} ] }')
     before = bytes(fields["messages"])
-    Messages(ALL).apply(fields, "m")
+    Messages(ALL).apply(fields, asked())
     assert bytes(fields["messages"]) == before
 
 
@@ -114,7 +115,7 @@ def test_messages_that_are_no_messages_are_the_clients_mistake(messages: object)
 
 def test_a_request_without_messages_is_left_alone() -> None:
     fields: Fields = {}
-    Messages(ALL).apply(fields, "m")
+    Messages(ALL).apply(fields, asked())
     assert fields == {}
 
 

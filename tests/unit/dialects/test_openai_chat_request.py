@@ -21,19 +21,20 @@ from processor.dialects.openai_chat_edits import (
 )
 from processor.errors import MalformedRequest
 from processor.wire.json import decode, decode_fields, encode
+from tests.support.asked import asked
 
 HELLO = {"role": "user", "content": "Hello"}
 
 
-def sent(*edits: Edit, model: str = "m", stream: bool = False, **asked: Any) -> Any:
+def sent(*edits: Edit, model: str = "m", stream: bool = False, **fields: Any) -> Any:
     chat = OpenAIChat(edits=edits)
-    return decode(chat.request(decode_fields(encode(asked)), model=model, stream=stream).body)
+    return decode(chat.request(asked(decode_fields(encode(fields)), model=model, stream=stream)).body)
 
 
 def test_messages_reach_the_vendor_as_they_were_written() -> None:
     written = b'[ {"role":"user", "content":"caf\\u00e9 \\/ \xe6\x97\xa5\xe6\x9c\xac", "x" : 1.0e0 } ]'
     body = b'{"model":"fast","messages":' + written + b',"temperature":0.70}'
-    request = OpenAIChat().request(decode_fields(body), model="gpt", stream=False)
+    request = OpenAIChat().request(asked(decode_fields(body), model="gpt", stream=False))
     assert request.body == b'{"model":"gpt","messages":' + written + b',"temperature":0.70}'
 
 
@@ -52,17 +53,21 @@ def test_a_stream_tells_its_usage() -> None:
 def test_a_client_that_wants_no_usage_does_not_stop_the_gateway_from_getting_it() -> None:
     chat = OpenAIChat()
     fields = decode_fields(b'{"stream":true,"stream_options":{"include_usage":false,"x":1}}')
-    body = decode(chat.request(fields, model="m", stream=True).body)
+    body = decode(chat.request(asked(fields, model="m", stream=True)).body)
     assert body["stream_options"] == {"include_usage": True, "x": 1}
 
 
 def test_null_stream_options_are_none() -> None:
-    body = OpenAIChat().request(decode_fields(b'{"stream":true,"stream_options":null}'), model="m", stream=True).body
+    body = (
+        OpenAIChat()
+        .request(asked(decode_fields(b'{"stream":true,"stream_options":null}'), model="m", stream=True))
+        .body
+    )
     assert decode(body)["stream_options"] == {"include_usage": True}
 
 
 def test_an_old_server_is_not_asked_for_usage() -> None:
-    body = OpenAIChat(stream_usage=False).request(decode_fields(b'{"stream":true}'), model="m", stream=True).body
+    body = OpenAIChat(stream_usage=False).request(asked(decode_fields(b'{"stream":true}'), model="m", stream=True)).body
     assert "stream_options" not in decode(body)
 
 
@@ -70,17 +75,33 @@ def test_an_old_server_is_not_asked_for_usage() -> None:
 def test_stream_options_that_are_no_object_are_the_clients_mistake(options: bytes) -> None:
     fields = decode_fields(b'{"stream":true,"stream_options":' + options + b"}")
     with pytest.raises(MalformedRequest) as refused:
-        OpenAIChat().request(fields, model="m", stream=True)
+        OpenAIChat().request(asked(fields, model="m", stream=True))
     assert refused.value.param == "stream_options"
 
 
 def test_the_vendors_headers_go_along() -> None:
-    request = OpenAIChat(headers=(("lora_id", "0"),)).request({}, model="m", stream=False)
+    request = OpenAIChat(headers=(("lora_id", "0"),)).request(asked({}, model="m", stream=False))
     assert request.headers == (("lora_id", "0"),)
 
 
-def test_drop_leaves_parameters_out() -> None:
-    assert sent(Drop(frozenset({"seed", "n"})), seed=1, top_p=0.5) == {"top_p": 0.5, "model": "m"}
+def test_drop_leaves_hints_out() -> None:
+    drop = Drop(frozenset({"user", "metadata", "n", "logit_bias"}))
+    body = sent(drop, user="u", metadata={"a": "b"}, n=1, logit_bias=None, top_p=0.5)
+    assert body == {"top_p": 0.5, "model": "m"}
+
+
+@pytest.mark.parametrize("wanted", [{"n": 2}, {"seed": 7}, {"logit_bias": {"5": 1}}, {"logprobs": True}])
+def test_drop_refuses_what_would_change_the_answer(wanted: dict[str, Any]) -> None:
+    [name] = wanted
+    with pytest.raises(MalformedRequest) as refused:
+        sent(Drop(frozenset({"n", "seed", "logit_bias", "logprobs"})), **wanted)
+    assert (refused.value.param, refused.value.code) == (name, "unsupported_parameter")
+
+
+def test_drop_refuses_nothing_where_the_configuration_says_so() -> None:
+    fields = decode_fields(b'{"seed":1,"top_p":0.5}')
+    request = OpenAIChat(edits=(Drop(frozenset({"seed"})),)).request(asked(fields, drop_params=True))
+    assert decode(request.body) == {"top_p": 0.5, "model": "m"}
 
 
 @pytest.mark.parametrize(
@@ -93,8 +114,8 @@ def test_drop_goes_by_the_model(model: str, dropped: bool) -> None:
 
 def test_drop_spares_models() -> None:
     drop = Drop(frozenset({"reasoning_effort"}), unless=("kimi-k3*",))
-    assert "reasoning_effort" in sent(drop, model="kimi-k3", reasoning_effort="low")
-    assert "reasoning_effort" not in sent(drop, model="kimi-k2", reasoning_effort="low")
+    assert "reasoning_effort" in sent(drop, model="kimi-k3", reasoning_effort="none")
+    assert "reasoning_effort" not in sent(drop, model="kimi-k2", reasoning_effort="none")
 
 
 def test_rename_sends_the_vendors_name() -> None:
@@ -124,8 +145,17 @@ def test_a_single_value_is_sent_as_a_list(asked: Any, got: Any) -> None:
 
 
 @pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
-def test_a_tool_choice_the_vendor_does_not_know_is_left_to_it(choice: Any) -> None:
-    assert sent(ToolChoice(("auto",)), tools=[1], tool_choice=choice) == {"tools": [1], "model": "m"}
+def test_a_tool_choice_the_vendor_does_not_know_is_refused(choice: Any) -> None:
+    with pytest.raises(MalformedRequest) as refused:
+        sent(ToolChoice(("auto",)), tools=[1], tool_choice=choice)
+    assert refused.value.param == "tool_choice"
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
+def test_or_left_to_the_vendor_where_the_configuration_says_so(choice: Any) -> None:
+    fields = decode_fields(encode({"tools": [1], "tool_choice": choice}))
+    request = OpenAIChat(edits=(ToolChoice(("auto",)),)).request(asked(fields, drop_params=True))
+    assert decode(request.body) == {"tools": [1], "model": "m"}
 
 
 def test_a_tool_choice_the_vendor_knows_is_sent() -> None:
@@ -145,7 +175,7 @@ def test_set_yields_to_the_client() -> None:
 def test_set_may_be_for_whole_answers_only() -> None:
     edit = Set("enable_thinking", value=False, whole_only=True)
     assert sent(edit)["enable_thinking"] is False
-    streamed = OpenAIChat(edits=(edit,)).request(decode_fields(b'{"stream": true }'), model="m", stream=True)
+    streamed = OpenAIChat(edits=(edit,)).request(asked(decode_fields(b'{"stream": true }'), model="m", stream=True))
     assert "enable_thinking" not in decode(streamed.body)
 
 

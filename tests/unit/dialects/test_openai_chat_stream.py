@@ -13,6 +13,7 @@ from processor.domain import Usage
 from processor.errors import UpstreamProtocolError, UpstreamRefused, WireError
 from processor.wire.json import decode, encode
 from processor.wire.sse import DONE, SSEDecoder
+from tests.support.asked import asked
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 COUNTED = Usage(input_tokens=3, output_tokens=2)
@@ -30,7 +31,7 @@ def chunk(delta: dict[str, Any] | None = None, *, finish: str | None = None, **m
 
 
 def stream(*repairs: Repair, include_usage: bool = False) -> OpenAIChatStream:
-    return OpenAIChat(repairs=repairs).stream(include_usage=include_usage)
+    return OpenAIChat(repairs=repairs).stream(asked(include_usage=include_usage))
 
 
 TEXT = chunk({"content": "Hi"})

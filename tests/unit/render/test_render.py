@@ -76,7 +76,7 @@ def test_a_model_has_a_composite_for_each_target_to_start_from(tmp_path: Path) -
     members = {
         name: [entry["name"] for entry in cluster["cluster_type"]["typed_config"]["clusters"]]
         for name, cluster in found.items()
-        if "cluster_type" in cluster
+        if cluster.get("cluster_type", {}).get("name") == "envoy.clusters.composite"
     }
     assert members["model/three/0"] == ["provider/deepseek", "provider/moonshot"]
     assert members["model/three/2"] == ["provider/house", "provider/deepseek"]

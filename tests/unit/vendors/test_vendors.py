@@ -7,10 +7,11 @@ import pytest
 from processor.auth.credentials import BEARER, X_API_KEY, X_GOOG_API_KEY
 from processor.dialects.openai_chat import OpenAIChat
 from processor.domain import Operation
-from processor.vendors import VENDORS, find
+from processor.vendors import DIALECTS, VENDORS, find
 from processor.vendors._vendor import Vendor
-from processor.vendors.self_hosted import self_hosted
+from processor.vendors.self_hosted import SELF_HOSTED
 from processor.wire.json import decode
+from tests.support.asked import asked
 
 NAMES = [
     "ali",
@@ -132,9 +133,15 @@ def test_anthropic_and_gemini_are_for_passthrough_only() -> None:
 
 
 def test_a_self_hosted_server_is_asked_below_its_base_url() -> None:
-    house = self_hosted("house")
-    assert house.name == "house"
-    request = house.operations[Operation.CHAT].request({}, model="local", stream=True)
+    chat = SELF_HOSTED.translator(Operation.CHAT)
+    assert chat is not None
+    request = chat.request(asked({}, model="local", stream=True))
     assert request.path == "/chat/completions"
     assert decode(request.body) == {"model": "local", "stream_options": {"include_usage": True}}
-    assert "house" not in VENDORS
+    assert SELF_HOSTED.name not in VENDORS
+
+
+def test_a_server_may_speak_plain_openai_or_any_vendors_dialect() -> None:
+    assert DIALECTS["openai"] is SELF_HOSTED
+    assert {*VENDORS, "dashscope", "minimax-native"} == set(DIALECTS)
+    assert DIALECTS["dashscope"].operations[Operation.CHAT] != VENDORS["ali"].operations[Operation.CHAT]

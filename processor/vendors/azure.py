@@ -1,0 +1,63 @@
+"""Azure OpenAI, by its v1 paths: a request's model is the deployment's name.
+
+Every resource has a host of its own, so `base_url` must be given: `https://{resource}.openai.azure.com`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec import UNSET
+
+from processor.auth.credentials import HeaderKey
+from processor.dialects.images_openai import OpenAIImages
+from processor.dialects.openai_chat import OpenAIChat
+from processor.dialects.openai_chat_repairs import SoFar
+from processor.dialects.openai_chat_skim import Skim
+from processor.dialects.openai_relay import OpenAIRelay
+from processor.dialects.speech import OpenAISpeech
+from processor.dialects.transcription import OpenAITranscription
+from processor.domain import Operation
+from processor.vendors._vendor import Vendor
+from processor.wire.json import JSON
+
+
+@dataclass(frozen=True, slots=True)
+class _FilterResults:
+    """Chunks that tell what the content filter found: the first without a choice, later ones with a choice that has no
+    delta, all without an `object`. Clients look for both without asking.
+    """
+
+    def needed(self, seen: Skim, so_far: SoFar) -> bool:
+        """Whether there is no choice, in a chunk that is not the usage's, or one without a delta."""
+        if not so_far.streamed or seen.choices is UNSET:
+            return False
+        if not seen.choices:
+            return seen.usage is UNSET or bytes(seen.usage) == b"null"
+        return any(choice.delta is None for choice in seen.choices)
+
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
+        """Fill in what is missing, and leave the results where they are."""
+        answer["object"] = "chat.completion.chunk"
+        answer["choices"] = answer["choices"] or [{"index": 0, "finish_reason": None}]
+        for choice in answer["choices"]:
+            choice.setdefault("delta", {})
+        return True
+
+
+VENDOR = Vendor(
+    name="azure",
+    origin="",
+    env=("AZURE_OPENAI_API_KEY",),
+    auth=HeaderKey("api-key"),
+    otel_name="azure.ai.openai",
+    operations={
+        Operation.CHAT: OpenAIChat(path="/openai/v1/chat/completions", repairs=(_FilterResults(),)),
+        Operation.RESPONSES: OpenAIRelay(path="/openai/v1/responses"),
+        Operation.IMAGE_GENERATION: OpenAIImages(path="/openai/v1/images/generations", base64_only=("gpt-image*",)),
+        Operation.IMAGE_EDIT: OpenAIImages(path="/openai/v1/images/edits", base64_only=("gpt-image*",)),
+        Operation.SPEECH: OpenAISpeech(path="/openai/v1/audio/speech"),
+        Operation.TRANSCRIPTION: OpenAITranscription(path="/openai/v1/audio/transcriptions"),
+        Operation.TRANSLATION: OpenAITranscription(path="/openai/v1/audio/translations"),
+    },
+)
