@@ -20,6 +20,7 @@ from bench.procfs import Footprint
 from bench.report import Standing, failures, machine, render
 from bench.running import Running, Unavailable, free_port, start
 from bench.systems import BARE, DIRECT, OURS, PLAIN, Site, System, systems, vendor_command
+from bench.translation import measure, report
 
 ROOT = Path(__file__).parent.parent
 CACHE = ROOT / ".bench"
@@ -43,6 +44,10 @@ def say(text: str) -> None:
 def main() -> int:
     """Run the benchmark; the exit status is 1 if bare Envoy or this gateway could not be measured cleanly."""
     args = _arguments()
+    translation = report(measure(rounds=20 if args.quick else 100))
+    if args.translation:
+        print(translation)
+        return 0
     settings = Settings(
         connections=args.connections,
         requests=args.requests,
@@ -59,7 +64,7 @@ def main() -> int:
         vendor, started = _start(folder, settings, running, absent, peers=not args.no_peers)
         results = _measure(vendor, started, settings)
         standings = [_standing(one) for one in started]
-    print(render(settings, standings, results, absent))
+    print(render(settings, standings, results, absent), translation, sep="\n\n")
     if args.json:
         _save(args.json, settings, standings, results, absent)
     missing = {name for name, _ in absent} & {BARE, OURS}
@@ -70,6 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="3 rounds of 0.5 s a run instead of 5 of 2 s")
     parser.add_argument("--no-peers", action="store_true", help="leave LiteLLM and Portkey out")
+    parser.add_argument("--translation", action="store_true", help="only what translating a streamed chunk costs")
     parser.add_argument("--requests", type=int, default=50_000, help="at most, a run (default 50000)")
     parser.add_argument("--connections", type=int, default=16, help="under load (default 16)")
     parser.add_argument("--chunks", type=int, default=100, help="a stream (default 100)")

@@ -57,7 +57,7 @@ def _gemini() -> Iterator[bytes]:
         if number == last:
             candidate["finishReason"] = "STOP"
         usage = {"promptTokenCount": 12, "candidatesTokenCount": number + 1, "totalTokenCount": number + 13}
-        event = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini-2.5-flash", "responseId": "r"}
+        event = {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "gemini", "responseId": "r"}
         yield encode_data(encode(event))
 
 

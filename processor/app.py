@@ -18,6 +18,7 @@ from processor import config as configuration
 from processor import names
 from processor.accounting.observations import ObservationLog
 from processor.adapters.loopback import Loopback
+from processor.auth.credentials import Outgoing
 from processor.config import Config, KnownProvider
 from processor.exchange.access import Keyring
 from processor.exchange.downstream import DownstreamExchange, Gateway
@@ -112,6 +113,7 @@ class KeyRotation:
 async def work(setup: Setup, number: int) -> None:
     """Be worker `number` until told to stop."""
     observations = ObservationLog(setup.state.observed)
+    _warm(setup.topology)
     loopback = Loopback(setup.state.loopback_socket)
     server = await start(servicer(setup, observations, loopback), setup.state.worker_socket(number))
     stop = asyncio.Event()
@@ -123,3 +125,11 @@ async def work(setup: Setup, number: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         setup.state.worker_socket(number).unlink()
     observations.close()
+
+
+def _warm(topology: Topology) -> None:
+    """Sign once for nothing: the first signature loads its library, and a request should not wait for that."""
+    for provider in topology.providers.values():
+        if provider.enabled and provider.keys:
+            nothing = Outgoing(method="POST", host=provider.origin.authority, path="/", headers=(), body=b"", now=0)
+            provider.vendor.auth.headers(provider.keys[0], nothing)

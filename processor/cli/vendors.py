@@ -22,7 +22,7 @@ Rendered by `python -m processor vendors --markdown` from `processor/vendors/`; 
 
 ## Endpoints
 
-{OWN} the vendor's own endpoint · `{BY_CHAT}` translated to and from the vendor's chat · {NONE} not offered by the vendor
+{OWN} the vendor's own endpoint · `{BY_CHAT}` translated to and from the vendor's chat · {NONE} not offered
 """
 
 

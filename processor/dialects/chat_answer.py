@@ -61,6 +61,11 @@ def tool_call(id: str, name: str, arguments: str, **more: JSON) -> JSON:  # noqa
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}, **more}
 
 
+def call_id(asked: Asked, number: int) -> str:
+    """An id for a call whose vendor gave none. OpenAI takes 40 characters at most when it comes back."""
+    return f"call_{asked.request_id.replace('-', '')}_{number}"
+
+
 def reasoning_text(text: str, signature: str, format: str) -> JSON:  # noqa: A002 - OpenRouter's word
     """An entry of `reasoning_details`: thinking with what proves that the vendor thought it."""
     return {"type": "reasoning.text", "text": text, "signature": signature, "format": format}
@@ -159,7 +164,6 @@ class ChatStream:
         """The end of the stream: the usage if the client wants it, and `[DONE]`."""
         if self.usage is None or not self._asked.include_usage:
             return DONE
-        self._begun or self.begin()
         return self.begin() + self._head + b'],"usage":' + encode(usage_object(self.usage)) + b"}\n\n" + DONE
 
     def _string(self, key: bytes, piece: str, index: int) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from processor.dialects.base import Asked
 from processor.dialects.chat_answer import ChatStream, tool_call
-from processor.dialects.dashscope_answer import Call, Choice, Function, answered_event
+from processor.dialects.dashscope_answer import Answer, Call, Choice, Function, answered_event
+from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
 from processor.wire.sse import SSEDecoder, SSEEvent
 
@@ -16,11 +17,25 @@ class DashScopeChatStream(ChatStream):
     """
 
     def __init__(self, asked: Asked) -> None:
+        self._usage: Usage | None = None
+        self._uncounted: Answer | None = None
         super().__init__(asked)
         self._decoder = SSEDecoder()
         self._calls: dict[int, list[int | str]] = {}
         """By choice, what its calls are known by, in the order they began. Bounded by what a model calls."""
         self._finished: set[int] = set()
+
+    @property
+    def usage(self) -> Usage | None:
+        """The latest count. Every event brings one, so it is read only when somebody asks: half of an event's cost."""
+        if self._uncounted is not None:
+            self._usage = self._uncounted.counted() or self._usage
+            self._uncounted = None
+        return self._usage
+
+    @usage.setter
+    def usage(self, usage: Usage | None) -> None:
+        self._usage = usage
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the vendor's next bytes; return the client's."""
@@ -37,7 +52,8 @@ class DashScopeChatStream(ChatStream):
         if not event.data:
             return b""
         answer = answered_event(event)
-        self.usage = answer.counted() or self.usage
+        if answer.usage:
+            self._uncounted = answer
         out = self.begin(id=answer.request_id)
         for choice in answer.output.all_choices() if answer.output else ():
             out += self._choice(choice)

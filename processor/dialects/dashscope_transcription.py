@@ -116,6 +116,6 @@ def _usage(answer: Answer) -> JSON:
 def _data_url(sound: Upload) -> str:
     kind = sound.content_type
     if kind in ("", _UNKNOWN_TYPE):
-        _, _, suffix = sound.filename.rpartition(".")
-        kind = f"audio/{suffix.lower() or 'wav'}"
+        _, dot, suffix = sound.filename.rpartition(".")
+        kind = f"audio/{suffix.lower() if dot and suffix.isalnum() else 'wav'}"
     return f"data:{kind};base64,{b64encode(sound.body).decode()}"

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from processor.dialects import usage_shapes
 from processor.dialects.base import Asked
-from processor.dialects.chat_answer import reasoning_encrypted, tool_call
+from processor.dialects.chat_answer import call_id, reasoning_encrypted, tool_call
 from processor.dialects.gemini_contents import SIGNATURE_FORMAT
 from processor.dialects.vendor_errors import refusal
 from processor.domain import Usage
@@ -206,7 +206,7 @@ def call_of(part: AnswerPart, call: FunctionCall, asked: Asked, number: int) -> 
 
     The signature travels where Google's own OpenAI endpoint puts it.
     """
-    id_ = call.id or f"call_{asked.request_id}_{number}"
+    id_ = call.id or call_id(asked, number)
     more: dict[str, Any] = {}
     if part.thought_signature:
         more["extra_content"] = {"google": {"thought_signature": part.thought_signature}}

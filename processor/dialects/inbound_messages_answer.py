@@ -108,7 +108,7 @@ def _input(arguments: str) -> JSON:
 
     The tool will refuse it and the model see why, where an error would end the whole turn.
     """
-    if not arguments.strip():
+    if arguments.strip() in ("", "null"):
         return {}
     try:
         value = decode(arguments.encode())

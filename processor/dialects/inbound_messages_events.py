@@ -138,7 +138,7 @@ class Blocks:
     def _thought(self) -> tuple[bytes, _Block]:
         """The thinking that goes on, or a new one; a signature ends it."""
         found = self._last("thinking")
-        if found is not None and "signature" not in found[1].detail:
+        if found is not None and not found[1].detail.get("signature"):
             return found
         return self._place(_Block(thinking_block("", "")))
 
@@ -167,7 +167,10 @@ class Blocks:
         self._kept += len(piece)
         if self._kept > self._limit:
             raise UpstreamProtocolError(f"The vendor's calls are longer than {self._limit} characters.")
-        block.pieces.append(piece)
+        if piece.isspace() and block.pieces:  # `may_end` looks at the last piece
+            block.pieces[-1] += piece
+        else:
+            block.pieces.append(piece)
 
     def _begin(self, block: _Block) -> bytes:
         out = self._end()

@@ -10,7 +10,7 @@ from processor.dialects.chat_request import typed
 from processor.errors import MalformedRequest
 from processor.wire.json import JSON
 
-_EMPTY_INPUT = Raw(b"{}")
+_NOTHING = Raw(b"null")
 
 
 class Source(Struct, gc=False):
@@ -35,9 +35,9 @@ class Block(Struct, gc=False):
     context: str | None = None
     id: str | None = None
     name: str | None = None
-    input: Raw = _EMPTY_INPUT
+    input: Raw = _NOTHING
     tool_use_id: str | None = None
-    content: Raw | None = None
+    content: Raw = _NOTHING
     """A text or blocks; what Anthropic's own tools found is of other forms."""
     is_error: bool | None = None
     thinking: str | None = None
@@ -100,7 +100,7 @@ def content_of(block: Block, param: str) -> Content:
     Raises:
         MalformedRequest: it is neither a text nor blocks.
     """
-    content: Content | None = typed(block.content, Content | None, f"{param}.content") if block.content else None
+    content: Content | None = typed(block.content, Content | None, f"{param}.content")
     return content or ""
 
 

@@ -48,10 +48,12 @@ _ADAPTIVE = "medium"
 """The effort of a model that is to decide for itself: OpenAI's default."""
 
 _USER = re.compile(r"[A-Za-z0-9_-]{6,64}")
-"""What every vendor takes: OpenAI 64 characters at most, Zhipu 6 at least, DeepSeek no others. Coding agents send JSON."""
+"""What every vendor takes: OpenAI's 64 characters at most, Zhipu's 6 at least, DeepSeek's letters. Agents send JSON."""
 
 _DEPTH = 64
 """Of schemas; OpenAI takes 10 levels of objects."""
+
+_NOTHING = Raw(b"null")
 
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
@@ -79,7 +81,7 @@ class _Tool(Struct, gc=False):
     name: str = ""
     type: str | None = None
     description: str | None = None
-    input_schema: Raw | None = None
+    input_schema: Raw = _NOTHING
     strict: bool | None = None
 
 
@@ -142,7 +144,7 @@ def _function(tool: _Tool) -> JSON:
     described = {
         "name": tool.name,
         "description": tool.description,
-        "parameters": tool.input_schema,
+        "parameters": None if bytes(tool.input_schema) == b"null" else tool.input_schema,
         "strict": tool.strict,
     }
     return {name: value for name, value in described.items() if value is not None}
@@ -187,8 +189,9 @@ def _is_strict(schema: Any, depth: int = _DEPTH) -> bool:
 
 
 def _is_closed(schema: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
-    required = schema.get("required") or []
-    return schema.get("additionalProperties") is False and all(name in required for name in properties)
+    required = schema.get("required", [])
+    named = isinstance(required, list) and all(name in required for name in properties)
+    return named and schema.get("additionalProperties") is False
 
 
 def _caller(parameters: Parameters, _: Asked) -> JSON:

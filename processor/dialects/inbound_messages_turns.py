@@ -159,8 +159,8 @@ class _ModelsTurn:
         for name in ("id", "name"):
             if not getattr(block, name):
                 raise MalformedRequest(f"`{param}.{name}` is missing.", param=f"{param}.{name}")
-        arguments = bytes(block.input).decode() if bytes(memoryview(block.input)[:4]) != b"null" else "{}"
-        self.calls.append(tool_call(block.id or "", block.name or "", arguments))
+        arguments = bytes(block.input).decode()
+        self.calls.append(tool_call(block.id or "", block.name or "", "{}" if arguments == "null" else arguments))
 
 
 def _plain(parts: list[JSON]) -> str | list[JSON]:

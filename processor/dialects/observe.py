@@ -14,6 +14,7 @@ from processor.dialects.usage_shapes import Shape
 from processor.domain import Operation, Usage
 from processor.errors import WireError
 from processor.wire.encoding import Decoder, decoder_for
+from processor.wire.eventstream import EventStreamDecoder
 from processor.wire.json import JSON, JSONError, decode, decode_fields
 from processor.wire.jsonlines import JSONArrayDecoder, LineDecoder
 from processor.wire.sse import SSEDecoder
@@ -29,7 +30,7 @@ _SHAPES: tuple[tuple[Operation | None, str, Shape], ...] = (
     (Operation.GENERATE_CONTENT, "", usage_shapes.gemini),
     (None, r":(embedContent|batchEmbedContents)$", usage_shapes.gemini),
     (None, r"/services/|/apps/", usage_shapes.dashscope),
-    (None, r"/converse(-stream)?$", usage_shapes.bedrock),
+    (None, r"/converse(-stream)?$|/model/[^/]+/invoke$", usage_shapes.bedrock),
     (None, r"/api/(chat|generate|embed)$", usage_shapes.ollama),
     (None, r"/bots/", usage_shapes.ark_bots),
     (Operation.EMBEDDINGS, "", usage_shapes.minimax_embeddings),
@@ -40,11 +41,13 @@ comes before a host's paths: DashScope serves Anthropic's and OpenAI's protocols
 """
 
 _NO_USAGE = frozenset({Operation.MODELS, Operation.OTHER})
-_NO_TEXT = frozenset({Operation.EMBEDDINGS, Operation.RERANK, Operation.IMAGE_GENERATION, Operation.SPEECH})
+_NO_TEXT = frozenset(
+    {Operation.EMBEDDINGS, Operation.RERANK, Operation.IMAGE_GENERATION, Operation.IMAGE_EDIT, Operation.SPEECH}
+)
 """Operations whose answers are not parsed for generated text: megabytes of numbers, or of base64."""
 _WORTH_KEEPING = (
     *("usage", "usageMetadata", "bot_usage", "message", "response", "model", "modelVersion"),
-    *("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count"),
+    *("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count", "inputTextTokenCount"),
 )
 """What is parsed of a whole answer, of which texts, images and vectors are the bulk."""
 
@@ -69,6 +72,8 @@ def observe_response(*, method: str, path: str, status: int, content_type: str, 
 def _framing(kind: str, path: str) -> Framing | None:
     if kind == "text/event-stream":
         return SSEFraming()
+    if kind == "application/vnd.amazon.eventstream":
+        return EventStreamFraming()
     if kind in ("application/x-ndjson", "application/jsonl"):
         return LineDecoder()
     return JSONArrayDecoder() if path.endswith(":streamGenerateContent") else None
@@ -159,7 +164,22 @@ class SSEFraming:
         return [event.data for event in self._decoder.close() if event.data]
 
 
-Framing = SSEFraming | LineDecoder | JSONArrayDecoder
+class EventStreamFraming:
+    """AWS's messages' payloads."""
+
+    def __init__(self) -> None:
+        self._decoder = EventStreamDecoder()
+
+    def feed(self, chunk: bytes) -> Iterable[bytes]:
+        """The payloads of the messages the bytes complete."""
+        return [message.payload for message in self._decoder.feed(chunk) if message.payload]
+
+    def close(self) -> Iterable[bytes]:
+        """Nothing: a message that is not whole cannot be checked."""
+        return ()
+
+
+Framing = SSEFraming | EventStreamFraming | LineDecoder | JSONArrayDecoder
 
 
 class EventsObserver(Blind):

@@ -24,6 +24,7 @@ _POST: tuple[tuple[str, Operation], ...] = (
     (r":(embedContent|batchEmbedContents)$", Operation.EMBEDDINGS),
     (r"/embeddings(/multimodal)?$", Operation.EMBEDDINGS),
     (r"/services/embeddings/", Operation.EMBEDDINGS),  # DashScope
+    (r"/model/[^/]*embed[^/]*/invoke$", Operation.EMBEDDINGS),  # Bedrock
     (r"/api/embed$", Operation.EMBEDDINGS),  # Ollama
     (r"/reranks?$|/services/rerank/", Operation.RERANK),
     (r"/images/edits$|/services/aigc/image2image/", Operation.IMAGE_EDIT),

@@ -123,7 +123,9 @@ def minimax_embeddings(answer: JSON) -> Usage | None:
 
 
 def bedrock(answer: JSON) -> Usage | None:
-    """Converse, whole or its `metadata` event."""
+    """Converse, whole or its `metadata` event; Titan's embeddings count at the top."""
+    if titan := _count(answer.get("inputTextTokenCount")):
+        return Usage(input_tokens=titan)
     usage = answer.get("usage")
     if not isinstance(usage, dict) or not usage:
         return None

@@ -115,7 +115,7 @@ class StreamReader:
     """A stream of events, held until the first that a client can use."""
 
     streams = True
-    pending = None
+    pending: Pending | None = None
 
     def __init__(self, translator: StreamTranslator) -> None:
         self._translator = translator
@@ -165,7 +165,7 @@ class RefusalReader:
 
     streams = False
     ready = False
-    pending = None
+    pending: Pending | None = None
     content_type = ""
 
     def __init__(self, status: int, vendor: str) -> None:

@@ -148,10 +148,10 @@ class DownstreamExchange:
         operation = self._endpoint.operation
         lacking = next((t for t in model.targets if t.provider.vendor.translator(operation) is None), None)
         if lacking:
-            raise UnsupportedOperation(
-                f"The model `{name}` does not offer {self._endpoint.path}: {lacking.provider.name} has nothing like it.",
-                param="model",
+            message = (
+                f"The model `{name}` has no {self._endpoint.path}: {lacking.provider.name} offers none."
             )
+            raise UnsupportedOperation(message, param="model")
         return model
 
 

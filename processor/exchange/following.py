@@ -13,7 +13,7 @@ from processor.auth.credentials import Outgoing
 from processor.dialects.base import Fetch, Pending, UpstreamRequest
 from processor.dialects.vendor_errors import refusal
 from processor.errors import UpstreamProtocolError, UpstreamUnavailable
-from processor.ports import Call, CallError, Caller
+from processor.ports import Call, Caller, CallError
 from processor.topology import Provider
 
 _AT_ONCE = 8

@@ -12,7 +12,7 @@ from processor.endpoints import endpoint_of
 from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
 from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
 from processor.exchange.following import Following, addressed
-from processor.exchange.ledger import Ledger, Plan
+from processor.exchange.ledger import Ledger
 from processor.exchange.messages import Action, EndTrailers, Event, HeaderPairs, Replace, RequestHeaders, Respond, Send
 from processor.ports import Caller
 from processor.schema.error import OPENAI_ERRORS, ErrorForm

@@ -9,10 +9,12 @@ from processor.auth.credentials import BEARER, Auth
 from processor.dialects.base import Translator
 from processor.dialects.inbound import Inbound, Over
 from processor.dialects.inbound_completions import InboundCompletions
+from processor.dialects.inbound_messages import InboundMessages
 from processor.dialects.inbound_responses import InboundResponses
 from processor.domain import Feature, Operation
 
 _OVER_CHAT: Mapping[Operation, Inbound] = {
+    Operation.MESSAGES: InboundMessages(),
     Operation.RESPONSES: InboundResponses(),
     Operation.TEXT_COMPLETION: InboundCompletions(),
 }

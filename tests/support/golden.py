@@ -1,7 +1,7 @@
 """Golden cases: what a client asks, what a vendor is sent and answers, what the client gets.
 
 One YAML file an operation and vendor, `golden/<operation>/<vendor>.yaml`. `self_hosted` stands for any configured base
-URL, `ali_native` and `minimax_native` for those whose other dialect was chosen. A file is a list of cases:
+URL, `<vendor>_native` for one whose other dialect was chosen. A file is a list of cases:
 
     - name: tools streamed            # unique in its file
       model: deepseek-chat            # the vendor's name for the model
@@ -56,7 +56,12 @@ JSON = dict[str, Any]
 REQUEST_ID = "golden"
 NOW = 1790000000
 
-_DIALECTS = {"self_hosted": "openai", "ali_native": "dashscope", "minimax_native": "minimax-native"}
+_DIALECTS = {
+    "self_hosted": "openai",
+    "ali_native": "dashscope",
+    "minimax_native": "minimax-native",
+    "tencent_native": "tokenhub",
+}
 
 _KEYS = {"name", "model", "request", "uploads", "upstream", "answer", "then", "client", "usage", "error"}
 _DATE = re.compile(rb"\b1790000000\b")
@@ -165,7 +170,7 @@ class GoldenCase:
         """What the client gets where the request's id and time are not the golden ones."""
         assert self.client is not None
         text = re.escape(self.client)
-        return re.compile(_DATE.sub(rb"\\d{10}", text).replace(b"golden", rb"[0-9a-f-]{36}"), re.DOTALL)
+        return re.compile(_DATE.sub(rb"\\d{10}", text).replace(b"golden", rb"[0-9a-f-]{32,36}"), re.DOTALL)
 
 
 def written_request(case: GoldenCase, *, model: str) -> tuple[str, bytes]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -264,6 +265,16 @@ def test_another_vendors_thinking_is_not_sent() -> None:
     assert sent["messages"][1]["content"] == [{"text": "Hi"}]
 
 
+def test_an_id_of_another_vendors_is_fitted_by_its_end() -> None:
+    id_ = "call:" + "x" * 64 + "|fc.1"
+    messages = [
+        {"role": "assistant", "tool_calls": [{"id": id_, "function": {"name": "f"}}]},
+        {"role": "tool", "tool_call_id": id_, "content": "4"},
+    ]
+    call, result = (turn["content"][0] for turn in body(messages=messages)["messages"])
+    assert call["toolUse"]["toolUseId"] == result["toolResult"]["toolUseId"] == "x" * 59 + "_fc_1"
+
+
 def test_cache_points_are_left_out_where_a_model_takes_none() -> None:
     cached = {"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}
     messages = [{"role": "system", "content": [cached]}, {"role": "user", "content": [cached]}]
@@ -331,4 +342,5 @@ def test_any_conversation_alternates_and_keeps_its_calls_and_results(talk: list[
     calls = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]
     results = [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block]
     assert calls == results
+    assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", id_) for id_ in calls)
     assert len(calls) == sum(message["role"] == "tool" for message in messages)

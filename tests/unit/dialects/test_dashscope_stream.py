@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -152,7 +153,7 @@ def test_comments_alone_begin_nothing() -> None:
 
 def cut(body: bytes, ends: list[int]) -> list[bytes]:
     places = [0, *sorted({end % (len(body) + 1) for end in ends}), len(body)]
-    return [body[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [body[start:end] for start, end in pairwise(places)]
 
 
 @given(
@@ -182,5 +183,5 @@ def test_what_is_said_arrives_however_its_bytes_are_cut(
     got = ["", ""]
     for call_piece in (piece for delta in found for piece in delta.get("tool_calls", ())):
         got[call_piece["index"]] += call_piece["function"]["arguments"]
-    wanted = [arguments + ["", ""] for _, _, arguments in pieces]
+    wanted = [[*arguments, "", ""] for _, _, arguments in pieces]
     assert got == ["".join(arguments[number] for arguments in wanted) for number in (0, 1)]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from processor.dialects.base import Observer
 from processor.dialects.observe import Blind, observe_response
 from processor.domain import Usage
+from tests.support.eventstream import encoded
 from tests.support.pieces import bytewise, cut, places
 
 Told = tuple[Usage | None, str, bool, int, bool]
@@ -376,6 +377,11 @@ WHOLE: dict[str, tuple[str, Any, Told]] = {
         {"output": {}, "usage": {"inputTokens": 9, "outputTokens": 3}},
         (usage(9, 3), "", False, 0, True),
     ),
+    "titan's embeddings": (
+        "/model/amazon.titan-embed-text-v2:0/invoke",
+        {"embedding": [0.5], "inputTextTokenCount": 9},
+        (usage(9), "", False, 0, True),
+    ),
     "ark's bots": (
         "/api/v3/bots/chat/completions",
         {"usage": OPENAI, "bot_usage": {"model_usage": [OPENAI, {"prompt_tokens": 1, "completion_tokens": 1}]}},
@@ -463,7 +469,6 @@ def test_an_answer_too_large_to_keep_counts_nothing() -> None:
         ("POST", CHAT, 200, "text/html", ""),
         ("POST", CHAT, 200, "", ""),
         ("POST", "/v1/audio/speech", 200, "audio/mpeg", ""),
-        ("POST", "/model/c/converse-stream", 200, "application/vnd.amazon.eventstream", ""),
         ("POST", CHAT, 200, JSON, "snappy"),
     ],
 )
@@ -489,3 +494,39 @@ def test_where_nothing_can_be_counted_nothing_is_read(
 )
 def test_nothing_is_ever_raised(content_type: str, path: str, encoding: str, pieces: list[bytes]) -> None:
     watched(content_type, pieces, path=path, encoding=encoding)
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_aws_s_event_stream_is_read(size: int) -> None:
+    events = [
+        {"type": "messageStart", "payload": {"role": "assistant"}},
+        {"type": "contentBlockDelta", "payload": {"contentBlockIndex": 0, "delta": {"text": "Hi"}}},
+        {"type": "messageStop", "payload": {"stopReason": "end_turn"}},
+        {"type": "metadata", "payload": {"usage": {"inputTokens": 9, "outputTokens": 3, "cacheReadInputTokens": 2}}},
+    ]
+    body = encoded(events)
+    watching = observe_response(
+        method="POST",
+        path="/model/c/converse-stream",
+        status=200,
+        content_type="application/vnd.amazon.eventstream",
+        content_encoding="",
+    )
+    for start in range(0, len(body), size):
+        watching.feed(body[start : start + size])
+    watching.close()
+    assert watching.usage == Usage(input_tokens=11, output_tokens=3, cached_input_tokens=2)
+    assert watching.content_seen
+
+
+def test_an_event_stream_that_is_damaged_ends_the_watching() -> None:
+    watching = observe_response(
+        method="POST",
+        path="/model/c/converse-stream",
+        status=200,
+        content_type="application/vnd.amazon.eventstream",
+        content_encoding="",
+    )
+    watching.feed(b"\xff" * 64)
+    watching.close()
+    assert watching.usage is None

@@ -143,6 +143,12 @@ def test_a_message_over_the_limit_is_refused_before_its_payload_comes() -> None:
         EventStreamDecoder(limit=len(body) - 1).feed(body[:12])
 
 
+def test_lengths_are_not_believed_without_their_checksum() -> None:
+    body = message({}, b"x" * 100)
+    with pytest.raises(WireError, match="prelude"):
+        EventStreamDecoder().feed(body[:8] + b"\0\0\0\0")
+
+
 def test_headers_over_the_limit_are_refused() -> None:
     headers = {str(number): b"x" * 60_000 for number in range(3)}
     assert "of them headers" in str(broken(message(headers, b"")).value)
