@@ -135,9 +135,10 @@ def entry_of(item: JSON, url: str = "url", revised: str = "revised_prompt") -> J
 
 
 def _with_url(entry: JSON) -> JSON:
-    if entry.get("url") or not entry.get("b64_json"):
+    base64 = entry.get("b64_json")
+    if entry.get("url") or not isinstance(base64, str):
         return entry
-    return {"url": data_url(entry["b64_json"]), **_without(entry, "b64_json")}
+    return {"url": data_url(base64), **_without(entry, "b64_json")}
 
 
 def _with_base64(entry: JSON) -> JSON:

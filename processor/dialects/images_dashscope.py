@@ -71,19 +71,23 @@ class DashScopeImages:
         """
         raise UpstreamProtocolError("The vendor streamed an answer that is none.")
 
-    def question(self, answer: JSON) -> UpstreamRequest | None:
-        """What to ask about a task; None if it is finished.
+    def question(self, order: JSON) -> UpstreamRequest:
+        """What to ask about the task that was ordered."""
+        task = _task(order).get("task_id")
+        if not isinstance(task, str) or not task:
+            raise UpstreamProtocolError("The vendor's answer names no task.")
+        return UpstreamRequest(path=TASKS_PATH + quote(task, safe=""), method="GET")
+
+    def is_done(self, answer: JSON) -> bool:
+        """Whether a task is finished.
 
         Raises:
             UpstreamError: it failed, with the vendor's code and message.
         """
-        output = answer.get("output")
-        if not isinstance(output, dict) or not isinstance(status := output.get("task_status"), str):
-            raise UpstreamProtocolError("The vendor's answer holds no task.")
-        if status in _WORKING:
-            return UpstreamRequest(path=TASKS_PATH + quote(str(output.get("task_id")), safe=""), method="GET")
-        if status == "SUCCEEDED":
-            return None
+        output = _task(answer)
+        status = output["task_status"]
+        if status == "SUCCEEDED" or status in _WORKING:
+            return bool(status == "SUCCEEDED")
         raise self._failure(status, output)
 
     def read(self, body: bytes) -> JSON:
@@ -119,6 +123,13 @@ class DashScopeImages:
         messages = [{"role": "user", "content": content}]
         body = {"model": asked.model, "input": {"messages": messages}, "parameters": chosen}
         return UpstreamRequest(path=AT_ONCE_PATH, body=encode(body))
+
+
+def _task(answer: JSON) -> JSON:
+    output = answer.get("output")
+    if not isinstance(output, dict) or not isinstance(output.get("task_status"), str):
+        raise UpstreamProtocolError("The vendor's answer holds no task.")
+    return output
 
 
 def _pictures(answer: JSON) -> tuple[Entries, list[JSON]]:

@@ -33,14 +33,6 @@ class Tasks(Protocol):
         """How long it may take."""
         ...
 
-    def question(self, answer: JSON) -> UpstreamRequest | None:
-        """What to ask about a task that had this answer; None if it is finished.
-
-        Raises:
-            UpstreamError: it has failed, or it is no task.
-        """
-        ...
-
     def read(self, body: bytes) -> JSON:
         """Parse an answer.
 
@@ -49,26 +41,57 @@ class Tasks(Protocol):
         """
         ...
 
+    def question(self, order: JSON) -> UpstreamRequest:
+        """What to ask about the task that an order's answer names.
 
-def watched(
-    tasks: Tasks, answers: list[JSON], finished: Finished, *, questions: int = 0, waited: float = 0.0
-) -> ClientResponse | Pending:
-    """The client's answer, made of the tasks' last answers, or the next questions.
+        Raises:
+            UpstreamError: it names none.
+        """
+        ...
+
+    def is_done(self, answer: JSON) -> bool:
+        """Whether a task is finished by this answer, the order's or a later one.
+
+        Raises:
+            UpstreamError: it has failed.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Watch:
+    """Tasks under way."""
+
+    tasks: Tasks
+    calls: list[UpstreamRequest]
+    """The question about each."""
+    finished: Finished
+
+    def next(self, answers: list[JSON], *, asked: int, waited: float) -> ClientResponse | Pending:
+        """The client's answer, or the next questions about the tasks that are not done."""
+        open_ = [index for index, answer in enumerate(answers) if not self.tasks.is_done(answer)]
+        if not open_:
+            return self.finished(answers)
+        patience = self.tasks.patience
+        wait = patience.wait(asked)
+        if waited + wait > patience.limit:
+            message = f"The vendor's task did not finish within {patience.limit:g} seconds."
+            raise UpstreamUnavailable(message, status=504, code="task_timeout")
+
+        def then(bodies: tuple[bytes, ...]) -> ClientResponse | Pending:
+            told = dict(zip(open_, map(self.tasks.read, bodies), strict=True))
+            latest = [told.get(index, answer) for index, answer in enumerate(answers)]
+            return self.next(latest, asked=asked + 1, waited=waited + wait)
+
+        return Pending(calls=tuple(self.calls[index] for index in open_), then=then, wait=wait)
+
+
+def watched(tasks: Tasks, orders: list[JSON], finished: Finished) -> ClientResponse | Pending:
+    """What is made of the tasks' last answers, once all are done.
 
     Raises:
-        UpstreamUnavailable: the limit is reached, with 504 and `task_timeout`.
+        UpstreamError: one has failed.
+        UpstreamUnavailable: the limit is reached: 504, `task_timeout`.
     """
-    asking = {index: call for index, answer in enumerate(answers) if (call := tasks.question(answer)) is not None}
-    if not asking:
-        return finished(answers)
-    wait = tasks.patience.wait(questions)
-    if waited + wait > tasks.patience.limit:
-        message = f"The vendor's task did not finish within {tasks.patience.limit:g} seconds."
-        raise UpstreamUnavailable(message, status=504, code="task_timeout")
-
-    def then(bodies: tuple[bytes, ...]) -> ClientResponse | Pending:
-        told = dict(zip(asking, map(tasks.read, bodies), strict=True))
-        latest = [told.get(index, answer) for index, answer in enumerate(answers)]
-        return watched(tasks, latest, finished, questions=questions + 1, waited=waited + wait)
-
-    return Pending(calls=tuple(asking.values()), then=then, wait=wait)
+    watch = _Watch(tasks=tasks, calls=[tasks.question(order) for order in orders], finished=finished)
+    return watch.next(orders, asked=0, waited=0)

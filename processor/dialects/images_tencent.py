@@ -98,16 +98,17 @@ class _Jobs:
     def read(self, body: bytes) -> JSON:
         return self.images.read(body)
 
-    def question(self, answer: JSON) -> UpstreamRequest | None:
-        status = str(answer.get("status") or "").lower()
-        if status in _DONE:
-            return None
-        if status not in _WORKING:
-            raise self._failure(answer)
-        job = answer.get("id") or answer.get("job_id")
+    def question(self, order: JSON) -> UpstreamRequest:
+        job = order.get("id") or order.get("job_id")
         if not isinstance(job, str):
-            raise UpstreamProtocolError("The vendor's answer holds no task.")
+            raise UpstreamProtocolError("The vendor's answer names no task.")
         return UpstreamRequest(path=f"{self.images.path}query", body=encode({"model": self.model, "id": job}))
+
+    def is_done(self, answer: JSON) -> bool:
+        status = str(answer.get("status") or "").lower()
+        if status in _DONE or status in _WORKING:
+            return status in _DONE
+        raise self._failure(answer)
 
     def _failure(self, answer: JSON) -> UpstreamError:
         told = {name: answer[name] for name in ("code", "message") if answer.get(name)}

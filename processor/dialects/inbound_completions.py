@@ -8,7 +8,7 @@ from typing import Any
 
 from processor.dialects.base import Asked
 from processor.dialects.chat_request import typed, unsupported
-from processor.dialects.inbound_responses_chat import Choice, Said, Token, read
+from processor.dialects.inbound_chat import Choice, Said, Token, read
 from processor.errors import MalformedRequest, UpstreamProtocolError
 from processor.wire.json import JSON, Fields, encode, raw
 from processor.wire.sse import DONE, SSEDecoder, encode_data

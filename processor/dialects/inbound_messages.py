@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from processor.dialects.base import Asked
+from processor.dialects.inbound_chat import read
 from processor.dialects.inbound_messages_answer import message
 from processor.dialects.inbound_messages_request import chat_fields
 from processor.dialects.inbound_messages_stream import MessagesStream
-from processor.dialects.inbound_responses_chat import read
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import Fields, encode
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from processor.dialects.base import Asked
+from processor.dialects.inbound_chat import Answer, Call, Choice, Said
 from processor.dialects.inbound_messages_thinking import (
     extra_block,
     hidden_block,
@@ -11,7 +12,6 @@ from processor.dialects.inbound_messages_thinking import (
     text_of,
     thinking_block,
 )
-from processor.dialects.inbound_responses_chat import Answer, Call, Choice, Said
 from processor.dialects.usage_shapes import openai_counts
 from processor.wire.json import JSON, JSONError, decode
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from processor.dialects.base import Asked
+from processor.dialects.inbound_chat import Answer, Call, Said, read
 from processor.dialects.inbound_messages_answer import begun, call_id, stop_reason, usage_of
 from processor.dialects.inbound_messages_events import Blocks, event
 from processor.dialects.inbound_messages_thinking import extra_block, hidden_block, is_readable
-from processor.dialects.inbound_responses_chat import Answer, Call, Said, read
 from processor.wire.json import JSON
 from processor.wire.sse import SSEDecoder, SSEEvent
 

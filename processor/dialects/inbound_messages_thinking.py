@@ -6,16 +6,12 @@ vendors sign or hide (`reasoning_details`, and a call's `extra_content`) is seal
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode, b64encode
 from typing import Any
 
 from processor.dialects.chat_answer import reasoning_encrypted, reasoning_text
-from processor.errors import MalformedRequest
-from processor.wire.json import JSON, JSONError, decode, encode
+from processor.dialects.inbound_seal import changed, is_sealed, sealed, unsealed
+from processor.wire.json import JSON
 
-_SEAL = "gw1:"
-"""What tells the gateway's own `signature` and `data` from Claude's."""
 _CLAUDE = "anthropic-claude-v1"
 """OpenRouter's name for Claude's entries in `reasoning_details`."""
 _TEXTS = {"reasoning.text": "text", "reasoning.summary": "summary"}
@@ -38,7 +34,7 @@ def signature_of(detail: JSON) -> str:
     signature = detail.get("signature")
     if detail.get("format") in (None, _CLAUDE) and detail.get("type") != "reasoning.summary":
         return signature if isinstance(signature, str) else ""
-    return _sealed({name: value for name, value in detail.items() if name not in _TEXTS.values()})
+    return sealed({name: value for name, value in detail.items() if name not in _TEXTS.values()})
 
 
 def thinking_block(text: str, signature: str) -> JSON:
@@ -50,12 +46,12 @@ def hidden_block(detail: JSON) -> JSON:
     """A block for an entry that no client can read."""
     data = detail.get("data")
     is_claudes = detail.get("format") in (None, _CLAUDE) and isinstance(data, str)
-    return {"type": "redacted_thinking", "data": data if is_claudes else _sealed(detail)}
+    return {"type": "redacted_thinking", "data": data if is_claudes else sealed(detail)}
 
 
 def extra_block(call: str, extra: JSON) -> JSON:
     """A block to stand before a call, with what the vendor wants to see of it again: Gemini signs its calls so."""
-    return {"type": "redacted_thinking", "data": _sealed({"call": call, "extra_content": extra})}
+    return {"type": "redacted_thinking", "data": sealed({"call": call, "extra_content": extra})}
 
 
 def detail_of(text: str, signature: str, *, param: str) -> JSON | None:
@@ -66,9 +62,9 @@ def detail_of(text: str, signature: str, *, param: str) -> JSON | None:
     """
     if not signature:
         return None
-    if not signature.startswith(_SEAL):
+    if not is_sealed(signature):
         return reasoning_text(text, signature, _CLAUDE)
-    detail = _unsealed(signature, param)
+    detail = _object(signature, param)
     return {**detail, _TEXTS.get(str(detail.get("type")), "text"): text}
 
 
@@ -78,18 +74,11 @@ def hidden_of(data: str, *, param: str) -> JSON:
     Raises:
         MalformedRequest: the data is the gateway's, and was changed.
     """
-    return _unsealed(data, param) if data.startswith(_SEAL) else reasoning_encrypted(data, _CLAUDE)
+    return _object(data, param) if is_sealed(data) else reasoning_encrypted(data, _CLAUDE)
 
 
-def _sealed(value: JSON) -> str:
-    return _SEAL + b64encode(encode(value)).decode()
-
-
-def _unsealed(text: str, param: str) -> JSON:
-    try:
-        value = decode(b64decode(text[len(_SEAL) :], validate=True))
-    except (binascii.Error, *JSONError):
-        value = None
+def _object(text: str, param: str) -> JSON:
+    value = unsealed(text, param=param)
     if not isinstance(value, dict):
-        raise MalformedRequest(f"`{param}` has been changed.", param=param)
+        raise changed(param)
     return value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from processor.dialects.base import Asked
+from processor.dialects.inbound_chat import Choice, read
 from processor.dialects.inbound_responses_answer import (
     ResponseForm,
     annotation,
@@ -16,10 +17,10 @@ from processor.dialects.inbound_responses_answer import (
     refusal_part,
     text_part,
 )
-from processor.dialects.inbound_responses_chat import Choice, read
-from processor.dialects.inbound_responses_items import call_detail, sealed
+from processor.dialects.inbound_responses_items import call_detail
 from processor.dialects.inbound_responses_request import chat_fields
 from processor.dialects.inbound_responses_stream import ResponsesStream
+from processor.dialects.inbound_seal import sealed
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import JSON, Fields, encode
 

@@ -8,8 +8,8 @@ from msgspec import Raw
 
 from processor.dialects import usage_shapes
 from processor.dialects.base import Asked
-from processor.dialects.inbound_responses_chat import Call, Token
-from processor.dialects.inbound_responses_items import sealed
+from processor.dialects.inbound_chat import Call, Token
+from processor.dialects.inbound_seal import sealed
 from processor.wire.json import JSON, JSONError, decode, raw
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}

@@ -7,19 +7,16 @@ calls' `extra_content`; the client sends it back unread.
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Raw, Struct
 
 from processor.dialects.chat_request import InputAudio, typed
+from processor.dialects.inbound_seal import changed, is_sealed, unsealed
 from processor.errors import MalformedRequest
-from processor.wire.json import JSON, JSONError, decode, encode
+from processor.wire.json import JSON
 
-_SEAL = "gw1:"
-"""What tells the gateway's own `encrypted_content` from OpenAI's."""
 _CALL = "gateway.call"
 """The type of an entry that belongs to a call, beside those of `reasoning_details`."""
 _FOREIGN = "openai-responses-v1"
@@ -81,25 +78,17 @@ def messages_of(raw: Raw, *, drop_params: bool) -> list[JSON]:
     return conversation.ended()
 
 
-def sealed(details: list[JSON]) -> str:
-    """A chat's `reasoning_details`, and entries of calls, as `encrypted_content`."""
-    return _SEAL + b64encode(encode(details)).decode()
-
-
 def call_detail(call_id: str, extra_content: JSON) -> JSON:
     """What a vendor wants to see again of a call, as an entry to be sealed: Gemini signs its calls so."""
     return {"type": _CALL, "call_id": call_id, "extra_content": extra_content}
 
 
 def _unsealed(content: str, param: str) -> list[JSON]:
-    if not content.startswith(_SEAL):
+    if not is_sealed(content):
         return [{"type": "reasoning.encrypted", "data": content, "format": _FOREIGN}]
-    try:
-        details = decode(b64decode(content[len(_SEAL) :], validate=True))
-    except (binascii.Error, *JSONError):
-        details = None
+    details = unsealed(content, param=param)
     if not isinstance(details, list) or not all(isinstance(detail, dict) for detail in details):
-        raise MalformedRequest("`encrypted_content` has been changed.", param=param)
+        raise changed(param)
     return details
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from processor.dialects.base import Asked
+from processor.dialects.inbound_chat import Answer, Call, Choice, Said, read
 from processor.dialects.inbound_responses_answer import ResponseForm, annotation, item_status, logprob, named
-from processor.dialects.inbound_responses_chat import Answer, Call, Choice, Said, read
 from processor.dialects.inbound_responses_events import Calling, Events, Speaking, Thinking
 from processor.dialects.inbound_responses_items import call_detail
 from processor.errors import UpstreamProtocolError

@@ -7,7 +7,8 @@ import pytest
 
 from processor.dialects.base import Asked
 from processor.dialects.inbound_responses import InboundResponses
-from processor.dialects.inbound_responses_items import call_detail, sealed
+from processor.dialects.inbound_responses_items import call_detail
+from processor.dialects.inbound_seal import sealed
 from processor.errors import MalformedRequest
 from processor.wire.json import decode, decode_fields, encode
 
