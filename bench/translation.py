@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from processor.dialects.base import Asked
 from processor.domain import Operation
 from processor.vendors import VENDORS
-from processor.wire.json import JSON, encode
+from processor.wire.json import JSON, decode_fields, encode
 from processor.wire.sse import encode_data
 
 _EVENTS = 400
 """Chunks a stream: a long answer."""
+_REQUEST = b'{"model":"m","max_tokens":400,"stream":true,"input":"Hi","messages":[{"role":"user","content":"Hi"}]}'
+"""Enough for every endpoint."""
 _WORDS = ("Envoy ", "moves ", "the ", "bytes, ", "Python ", "decides. ", "上海", "tomorrow ")
 
 
@@ -97,7 +99,15 @@ def _measure(case: Case, rounds: int) -> Cost:
     translator = VENDORS[case.vendor].translator(case.operation)
     if translator is None:
         raise LookupError(f"{case.vendor} does not offer {case.operation}")
-    asked = Asked(fields={}, model="m", stream=True, include_usage=True, request_id="bench", now=1)
+    asked = Asked(
+        fields=decode_fields(_REQUEST),
+        model="m",
+        stream=True,
+        include_usage=True,
+        drop_params=True,
+        request_id="bench",
+        now=1,
+    )
     events = list(case.events())
     spent = []
     for _ in range(rounds + 1):

@@ -113,6 +113,7 @@ class StreamTranslator(Protocol):
         Raises:
             UpstreamError: the vendor reported an error inside its 200, with the status it means.
                 After that the translator is done: feed and close must not be called again.
+            WireError, JSONError: the bytes are not its framing, or not JSON: the exchange makes a 502 of that.
         """
         ...
 

@@ -120,7 +120,7 @@ def answered(data: bytes) -> Answer:
     except JSONError as error:
         raise UpstreamProtocolError(f"The vendor's answer is not DashScope's: {error}.") from None
     if answer.output is None:
-        raise error_of(decode(data))
+        raise error_of(_decoded(data))
     return answer
 
 

@@ -30,6 +30,7 @@ _POST: tuple[tuple[str, Operation], ...] = (
     (r"/images/edits$|/services/aigc/image2image/", Operation.IMAGE_EDIT),
     (r"/images/(generations|variations)$|/image_generation$|:predict$", Operation.IMAGE_GENERATION),
     (r"/services/aigc/(text2image|image-generation)/", Operation.IMAGE_GENERATION),
+    (r"/api/image/(lite|submit)$", Operation.IMAGE_GENERATION),  # Tencent TokenHub
     (r"/audio/speech$|/t2a_v2$|/api/v1/tts$|/api/v3/tts/|/SpeechSynthesizer$", Operation.SPEECH),
     (r"/audio/transcriptions$|/speech_to_text$|/recognize/flash$", Operation.TRANSCRIPTION),
     (r"/audio/translations$", Operation.TRANSLATION),

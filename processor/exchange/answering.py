@@ -28,6 +28,7 @@ from processor.policy.failover import RETRIABLE_STATUSES
 from processor.schema.error import ErrorForm
 from processor.topology import Target
 from processor.wire.encoding import Decoder, decoder_for
+from processor.wire.json import JSONError
 
 JSON_TYPE = ("content-type", "application/json")
 
@@ -110,6 +111,8 @@ class Answering:
             return self._ended(self._fail(result, ended=True))
         try:
             out = self._reader.resume(result)
+        except (WireError, *JSONError) as error:
+            return self._ended(self._fail(_unreadable(error), ended=True))
         except UpstreamError as error:
             return self._ended(self._fail(error, ended=True))
         return () if self._reader.pending else self._ended(self._send(out, ended=True))
@@ -165,7 +168,7 @@ class Answering:
             return (Send(b"", end_of_stream=True),) if ended else ()
         try:
             out = self._read(body, ended=ended)
-        except WireError as error:
+        except (WireError, *JSONError) as error:  # whatever a translator left to us
             return self._fail(_unreadable(error), ended=ended)
         except UpstreamError as error:
             return self._fail(error, ended=ended)
@@ -241,7 +244,7 @@ def removed(headers: Headers, kept: HeaderPairs, allowed: frozenset[str]) -> tup
     return tuple(name for name in headers if name not in allowed and name not in set_names and name[0] != ":")
 
 
-def _unreadable(error: WireError) -> UpstreamProtocolError:
+def _unreadable(error: Exception) -> UpstreamProtocolError:
     return UpstreamProtocolError(f"The vendor's answer cannot be read: {error}.")
 
 

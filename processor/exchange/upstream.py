@@ -18,7 +18,7 @@ from processor.ports import Caller
 from processor.schema.error import OPENAI_ERRORS, ErrorForm
 from processor.topology import Target
 
-_TO_VENDOR = frozenset({"accept", "user-agent", "traceparent", "tracestate"})
+_TO_VENDOR = frozenset({"accept", "user-agent", "traceparent", "tracestate", "anthropic-beta"})
 """What of a client's headers a vendor sees in OpenAI mode. All else is removed: keys, cookies, the last attempt's
 credential."""
 

@@ -36,12 +36,16 @@ class _FilterResults:
             return seen.usage is UNSET or bytes(seen.usage) == b"null"
         return any(choice.delta is None for choice in seen.choices)
 
-    def apply(self, answer: JSON, so_far: SoFar) -> bool:  # noqa: ARG002 - whatever came before
+    def apply(self, answer: JSON, so_far: SoFar) -> bool:
         """Fill in what is missing, and leave the results where they are."""
+        choices = answer.get("choices")
+        if not so_far.streamed or answer.get("usage") or not isinstance(choices, list):
+            return False
         answer["object"] = "chat.completion.chunk"
-        answer["choices"] = answer["choices"] or [{"index": 0, "finish_reason": None}]
+        answer["choices"] = choices or [{"index": 0, "finish_reason": None}]
         for choice in answer["choices"]:
-            choice.setdefault("delta", {})
+            if isinstance(choice, dict):
+                choice.setdefault("delta", {})
         return True
 
 

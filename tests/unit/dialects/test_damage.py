@@ -50,7 +50,7 @@ def test_a_damaged_answer_is_the_vendors_failure_or_none(
             stream.close()
         else:
             translator(case).response(body, asked_by(case))
-    except WireError:  # a framing that is broken: the exchange answers 502
+    except (WireError, *JSONError):  # a framing that is broken, or no JSON: the exchange answers 502
         return
     except UpstreamError as error:
         failure = error
