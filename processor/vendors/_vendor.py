@@ -36,7 +36,7 @@ class Vendor:
     operations: Mapping[Operation, Translator] = field(default_factory=dict)
     """What it offers in OpenAI mode by itself."""
     dialects: Mapping[str, Mapping[Operation, Translator]] = field(default_factory=dict)
-    """Other dialects it speaks, by the name that chooses one in `gateway.yaml`; what one does not say, `operations` do."""
+    """Other dialects it speaks, by the name that chooses one in `gateway.yaml`; `operations` add what one lacks."""
     lacks: frozenset[Feature] = frozenset()
     """Features of chat that no model of the vendor offers."""
     models: tuple[str, ...] = ()

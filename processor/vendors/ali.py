@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from processor.dialects.by_model import ByModel
 from processor.dialects.dashscope_chat import DashScopeChat
 from processor.dialects.dashscope_speech import DashScopeSpeech
 from processor.dialects.dashscope_transcription import DashScopeTranscription
+from processor.dialects.embeddings import OpenAIEmbeddings
+from processor.dialects.embeddings_native import NativeEmbeddings, dashscope_body, dashscope_read
 from processor.dialects.image_sizes import Sides
 from processor.dialects.images_dashscope import DashScopeImages
 from processor.dialects.images_request import Counts
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import Drop, Effort, Set, StreamOnly
+from processor.dialects.openai_chat_edits import ALL, Drop, Effort, Set, StreamOnly
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.dialects.openai_relay import OpenAIRelay
+from processor.dialects.rerank import Rerank
 from processor.dialects.speech import cast
 from processor.domain import Operation
 from processor.vendors._parameters import OPENAI_ONLY, THINKING_BUDGET
@@ -37,12 +41,36 @@ _SIZES = (
     Sides(between="*"),
 )
 
+_MULTIMODAL_EMBEDDINGS = ("multimodal-embedding*", "tongyi-embedding-vision*", "*-vl-embedding*")
+
 VENDOR = Vendor(
     name="ali",
     origin="https://dashscope.aliyuncs.com",
     env=("DASHSCOPE_API_KEY",),
     models=("qwen-max", "qwen-plus", "qwen-turbo", "qwen3-max"),
     operations={
+        Operation.EMBEDDINGS: ByModel(
+            choices=(
+                (
+                    _MULTIMODAL_EMBEDDINGS,
+                    NativeEmbeddings(
+                        path="/api/v1/services/embeddings/multimodal-embedding/multimodal-embedding",
+                        body=dashscope_body,
+                        read=dashscope_read,
+                        takes=("dimensions",),
+                        batch=10,
+                    ),
+                ),
+            ),
+            otherwise=OpenAIEmbeddings(
+                path="/compatible-mode/v1/embeddings",
+                batches=((("text-embedding-v[12]*", "text-embedding-async*"), 25), (ALL, 10)),
+                base64=False,
+                tokens=False,
+                dimensions=("text-embedding-v[34]*",),
+            ),
+        ),
+        Operation.RERANK: Rerank(path="/compatible-api/v1/reranks", returns=False),
         Operation.CHAT: OpenAIChat(
             path="/compatible-mode/v1/chat/completions",
             edits=(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from msgspec import UNSET
 
 from processor.auth.credentials import HeaderKey
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_repairs import SoFar
@@ -56,6 +57,7 @@ VENDOR = Vendor(
     auth=HeaderKey("api-key"),
     otel_name="azure.ai.openai",
     operations={
+        Operation.EMBEDDINGS: OpenAIEmbeddings(path="/openai/v1/embeddings"),
         Operation.CHAT: OpenAIChat(path="/openai/v1/chat/completions", repairs=(_FilterResults(),)),
         Operation.RESPONSES: OpenAIRelay(path="/openai/v1/responses"),
         Operation.IMAGE_GENERATION: OpenAIImages(path="/openai/v1/images/generations", base64_only=("gpt-image*",)),

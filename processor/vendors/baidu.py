@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_flat import FlatImages, same
 from processor.dialects.images_request import Counts
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import Drop, Effort, LowerCaseModel
+from processor.dialects.openai_chat_edits import ALL, Drop, Effort, LowerCaseModel
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons
+from processor.dialects.rerank import Rerank
 from processor.domain import Operation
 from processor.vendors._parameters import ENABLE_THINKING, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
@@ -31,6 +33,15 @@ VENDOR = Vendor(
         "/ws/2.0": "https://aip.baidubce.com",
     },
     operations={
+        Operation.EMBEDDINGS: OpenAIEmbeddings(
+            path="/v2/embeddings",
+            batches=((("tao-8k*",), 1), (ALL, 16)),
+            base64=False,
+            tokens=False,
+            lists=True,
+            lower_case=True,
+        ),
+        Operation.RERANK: Rerank(path="/v2/rerank", returns=False),
         Operation.CHAT: OpenAIChat(
             path="/v2/chat/completions",
             edits=(

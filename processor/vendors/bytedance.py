@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from processor.dialects.by_model import ByModel
+from processor.dialects.embeddings import OpenAIEmbeddings
+from processor.dialects.embeddings_native import NativeEmbeddings, ark_body, ark_read
 from processor.dialects.image_sizes import Sides
 from processor.dialects.images_flat import FlatImages, same
 from processor.dialects.openai_chat import OpenAIChat
@@ -62,6 +65,21 @@ VENDOR = Vendor(
         )
     },
     operations={
+        Operation.EMBEDDINGS: ByModel(
+            choices=(
+                (
+                    ("doubao-embedding-vision*",),
+                    NativeEmbeddings(
+                        path="/api/v3/embeddings/multimodal",
+                        body=ark_body,
+                        read=ark_read,
+                        takes=("dimensions", "instructions", "sparse_embedding"),
+                        batch=1,
+                    ),
+                ),
+            ),
+            otherwise=OpenAIEmbeddings(path="/api/v3/embeddings", tokens=False),
+        ),
         Operation.CHAT: OpenAIChat(
             path="/api/v3/chat/completions",
             edits=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.domain import Operation
@@ -12,6 +13,7 @@ DEMO = Vendor(
     origin="http://demo",
     operations={
         Operation.CHAT: OpenAIChat(path="/v1/chat/completions"),
+        Operation.EMBEDDINGS: OpenAIEmbeddings(path="/v1/embeddings"),
         Operation.IMAGE_GENERATION: OpenAIImages(path="/v1/images/generations"),
     },
     models=("demo-chat",),

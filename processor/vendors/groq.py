@@ -1,4 +1,4 @@
-"""Groq. OpenAI's dialect below /openai/v1, less a few parameters that are a 400 there (console.groq.com/docs/openai)."""
+"""Groq. OpenAI's dialect below /openai/v1, less parameters that are a 400 there (console.groq.com/docs/openai)."""
 
 from __future__ import annotations
 

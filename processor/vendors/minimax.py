@@ -5,6 +5,7 @@ A status of 200 is not success: `base_resp.status_code` says.
 
 from __future__ import annotations
 
+from processor.dialects.embeddings_native import NativeEmbeddings, minimax_body, minimax_read
 from processor.dialects.image_sizes import RatioOrSides
 from processor.dialects.images_flat import FlatImages, same
 from processor.dialects.images_minimax import minimax_pictures
@@ -63,6 +64,9 @@ VENDOR = Vendor(
     env=("MINIMAX_API_KEY",),
     models=("MiniMax-M3", "MiniMax-M2.7", "MiniMax-M2", "MiniMax-M1"),
     operations={
+        Operation.EMBEDDINGS: NativeEmbeddings(
+            path="/v1/embeddings", body=minimax_body, read=minimax_read, takes=("type",), check=_CHECK
+        ),
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
             edits=(

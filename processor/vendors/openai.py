@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_relay import OpenAIRelay
@@ -18,6 +19,7 @@ VENDOR = Vendor(
     env=("OPENAI_API_KEY",),
     models=("gpt-5.2", "gpt-5-mini", "gpt-4.1", "gpt-4o-mini"),
     operations={
+        Operation.EMBEDDINGS: OpenAIEmbeddings(path="/v1/embeddings"),
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
         ),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_repairs import FinishReasons, ReasoningContent, ToolCalls
+from processor.dialects.rerank import Rerank
 from processor.dialects.speech import OpenAISpeech
 from processor.dialects.transcription import OpenAITranscription
 from processor.domain import Operation
@@ -20,6 +22,8 @@ SELF_HOSTED = Vendor(
     name="self_hosted",
     origin="",
     operations={
+        Operation.EMBEDDINGS: OpenAIEmbeddings(path="/embeddings"),
+        Operation.RERANK: Rerank(path="/rerank"),
         Operation.CHAT: _CHAT,
         Operation.TEXT_COMPLETION: OpenAIChat(
             path="/completions", repairs=(FinishReasons({"abort": "stop", "": None}),)

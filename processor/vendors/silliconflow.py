@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.image_sizes import Sides
 from processor.dialects.images_flat import FlatImages, same
 from processor.dialects.images_request import Counts
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import Drop, Effort
+from processor.dialects.openai_chat_edits import ALL, Drop, Effort
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, MERGE_NEIGHBOURS, Messages
+from processor.dialects.rerank import Rerank
 from processor.dialects.speech import OpenAISpeech, cast
 from processor.dialects.transcription import OpenAITranscription
 from processor.domain import Operation
@@ -26,6 +28,14 @@ VENDOR = Vendor(
     models=("deepseek-ai/DeepSeek-V3.2", "Qwen/Qwen3-32B", "zai-org/GLM-4.6"),
     aliases=("siliconflow",),
     operations={
+        Operation.EMBEDDINGS: OpenAIEmbeddings(
+            path="/v1/embeddings",
+            batches=((ALL, 32),),
+            tokens=False,
+            dimensions=("qwen/qwen3*",),
+            statuses=_STATUSES,
+        ),
+        Operation.RERANK: Rerank(path="/v1/rerank", statuses=_STATUSES),
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
             edits=(

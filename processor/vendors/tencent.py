@@ -6,9 +6,10 @@ Pictures are offered by TokenHub, the newer platform, which is another host: `di
 
 from __future__ import annotations
 
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_tencent import TencentImages
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import Drop
+from processor.dialects.openai_chat_edits import ALL, Drop
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, SYSTEM_FIRST, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons
 from processor.domain import Operation
@@ -26,6 +27,9 @@ VENDOR = Vendor(
         "/stream_wsv2": "https://tts.cloud.tencent.com",
     },
     operations={
+        Operation.EMBEDDINGS: OpenAIEmbeddings(
+            path="/v1/embeddings", batches=((ALL, 1),), base64=False, tokens=False, dimensions=()
+        ),
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
             edits=(Messages((DEVELOPER_TO_SYSTEM, SYSTEM_FIRST)), Drop(OPENAI_ONLY | PENALTIES)),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import Drop, Effort
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.dialects.openai_chat_repairs import SparkEnvelope, ToolCalls
 from processor.dialects.openai_chat_rules import CodeInside
+from processor.dialects.rerank import Rerank
 from processor.domain import Operation
 from processor.vendors._parameters import ENABLE_THINKING, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
@@ -32,6 +34,8 @@ _STATUSES = {
     11203: 429,  # concurrency
 }
 
+_CHECK = CodeInside(("code",), "message", _STATUSES)
+
 VENDOR = Vendor(
     name="xunfei",
     origin="https://maas-api.cn-huabei-1.xf-yun.com",
@@ -47,11 +51,13 @@ VENDOR = Vendor(
         "/ast/communicate": "https://office-api-ast-dx.iflyaisol.com",
     },
     operations={
+        Operation.EMBEDDINGS: OpenAIEmbeddings(path="/v2/embeddings", tokens=False, check=_CHECK),
+        Operation.RERANK: Rerank(path="/v2/rerank"),
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
             edits=(Messages((DEVELOPER_TO_SYSTEM,)), Drop(OPENAI_ONLY), Effort(ENABLE_THINKING)),
             repairs=(SparkEnvelope(), ToolCalls()),
-            check=CodeInside(("code",), "message", _STATUSES),
+            check=_CHECK,
         ),
         # As other gateways know it: the vendor does not document it.
         Operation.IMAGE_GENERATION: OpenAIImages(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_flat import FlatImages, same
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import Clamp, Drop, Effort, Listed, Rename, SchemaToObject, ToolChoice
+from processor.dialects.openai_chat_edits import ALL, Clamp, Drop, Effort, Listed, Rename, SchemaToObject, ToolChoice
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons, ToolCalls
+from processor.dialects.rerank import Rerank
 from processor.dialects.speech import OpenAISpeech, cast
 from processor.dialects.transcription import OpenAITranscription
 from processor.domain import Operation
@@ -33,6 +35,15 @@ VENDOR = Vendor(
     env=("ZHIPUAI_API_KEY", "ZAI_API_KEY"),
     models=("glm-5", "glm-4.6", "glm-4.5-air"),
     operations={
+        Operation.EMBEDDINGS: OpenAIEmbeddings(
+            path="/api/paas/v4/embeddings",
+            batches=((ALL, 64),),
+            base64=False,
+            tokens=False,
+            dimensions=("embedding-3*",),
+            statuses=_STATUSES,
+        ),
+        Operation.RERANK: Rerank(path="/api/paas/v4/rerank", statuses=_STATUSES),
         Operation.CHAT: OpenAIChat(
             path="/api/paas/v4/chat/completions",
             edits=(

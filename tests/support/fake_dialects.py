@@ -1,0 +1,39 @@
+"""Every dialect's fake behind one address: `vendor.default = every_dialect`, and a request's path says whose it is.
+
+Each really reads its own protocol, knows nothing of how the gateway translates, and fails the test for what the real
+vendor would refuse: fields it does not have, turns out of order, results of calls that nobody made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.support.fake_dialects_anthropic import anthropic
+from tests.support.fake_dialects_bedrock import bedrock
+from tests.support.fake_dialects_dashscope import dashscope
+from tests.support.fake_dialects_gemini import gemini
+from tests.support.fake_dialects_openai import AZURE, DEEPSEEK, MINIMAX, OPENAI
+from tests.support.fake_vendor_http import Received
+from tests.support.fake_vendor_replies import Reply
+
+Speaker = Callable[[Received], Reply]
+
+_PATHS: tuple[tuple[str, Speaker], ...] = (
+    ("/v1/messages", anthropic),
+    ("/v1beta/models/", gemini),
+    ("/model/", bedrock),
+    ("/api/v1/services/aigc/", dashscope),
+    ("/v1/text/chatcompletion_v2", MINIMAX),
+    ("/openai/v1/chat/completions", AZURE),
+    ("/v1/chat/completions", OPENAI),
+    ("/chat/completions", DEEPSEEK),
+)
+
+
+def every_dialect(request: Received) -> Reply:
+    """The reply of whoever has such a path."""
+    for path, speaker in _PATHS:
+        if request.path.startswith(path):
+            assert request.method == "POST", request.method
+            return speaker(request)
+    raise AssertionError(f"nobody has a path {request.path}")
