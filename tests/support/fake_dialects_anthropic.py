@@ -12,6 +12,7 @@ from tests.support.fake_dialects_model import (
     Said,
     answer,
     check_fields,
+    joined,
     paced,
     picture,
     pieces,
@@ -94,7 +95,7 @@ class _Reader:
         assert sorted(ids) == sorted(self.open_calls), f"{where}: {ids} are not the results of {self.open_calls}"
         self.open_calls = []
         self.results = [self._result(block, where) for block in results]
-        self.said.append(" ".join(self._text(block, where) for block in blocks if block["type"] != "tool_result"))
+        self.said.append(joined(self._text(block, where) for block in blocks if block["type"] != "tool_result"))
 
     def _assistant(self, blocks: list[JSON], where: str) -> None:
         assert blocks, f"{where} says nothing"
@@ -112,7 +113,7 @@ class _Reader:
     def _result(self, block: JSON, where: str) -> str:
         check_fields(block, "content is_error cache_control", where, required="type tool_use_id")
         content = block.get("content", "")
-        return content if isinstance(content, str) else " ".join(self._text(part, where) for part in content)
+        return content if isinstance(content, str) else joined(self._text(part, where) for part in content)
 
     def _text(self, block: JSON, where: str) -> str:
         if block["type"] == "image":
@@ -126,7 +127,7 @@ class _Reader:
 
     def _system(self) -> str:
         system = self.body.get("system", "")
-        return system if isinstance(system, str) else " ".join(self._text(block, "system") for block in system)
+        return system if isinstance(system, str) else joined(self._text(block, "system") for block in system)
 
     def _tools(self, choice: JSON) -> dict[str, JSON]:
         found = {}
@@ -156,7 +157,7 @@ class _Reader:
         if thinking["type"] == "enabled":
             assert _LEAST_BUDGET <= thinking["budget_tokens"] < self.body["max_tokens"], "thinking.budget_tokens"
         assert thinking["type"] in ("enabled", "adaptive", "disabled"), thinking
-        thinks = thinking["type"] != "disabled"
+        thinks: bool = thinking["type"] != "disabled"
         assert not thinks or self.body.get("temperature", 1) == 1, "temperature may only be 1 when thinking is enabled"
         return thinks
 

@@ -15,6 +15,7 @@ from tests.support.fake_dialects_model import (
     Said,
     answer,
     check_fields,
+    joined,
     paced,
     picture,
     pieces,
@@ -96,8 +97,8 @@ class _Reader:
         for result in results:
             check_fields(result, "status", where, required="toolUseId content")
         self.open_calls = []
-        self.results = [" ".join(self._text(block, where) for block in result["content"]) for result in results]
-        self.said.append(" ".join(self._text(block, where) for block in blocks if "toolResult" not in block))
+        self.results = [joined(self._text(block, where) for block in result["content"]) for result in results]
+        self.said.append(joined(self._text(block, where) for block in blocks if "toolResult" not in block))
 
     def _assistant(self, blocks: list[JSON], where: str) -> None:
         for block in blocks:

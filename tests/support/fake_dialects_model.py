@@ -98,6 +98,11 @@ def tokens(text: str) -> int:
     return len(text.split())
 
 
+def joined(texts: Iterable[str]) -> str:
+    """What was said in parts, without those that say nothing."""
+    return " ".join(text for text in texts if text)
+
+
 def fitting(schema: JSON, number: int = 0, *, within: JSON | None = None) -> object:
     """A value that fits a JSON schema, or one in OpenAPI's words; another one for another number."""
     root = schema if within is None else within

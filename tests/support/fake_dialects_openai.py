@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from typing import Any
 
 from processor.wire.json import JSON
@@ -34,10 +35,12 @@ _ID = "chatcmpl-of-the-vendor"
 class OpenAISpeaker:
     """A vendor that speaks OpenAI: `speaker(request)` is its reply."""
 
+    credential: str = "authorization"
+    """The header it stands in; empty for one that lets anybody in."""
     fields: str = _OPENAIS
     roles: frozenset[str] = frozenset({"system", "developer", "user", "assistant", "tool"})
-    schemas: bool = True
-    """Whether it takes `json_schema`; a schema is read out of the prompt otherwise."""
+    schemas: tuple[str, ...] = ("*",)
+    """Shell-style patterns of models that take `json_schema`."""
     pictures: bool = True
     shows_thinking: bool = False
     """Whether it gives `reasoning_content`, and wants it back with the calls that followed it."""
@@ -48,7 +51,7 @@ class OpenAISpeaker:
 
     def __call__(self, request: Received) -> Reply:
         body = request.json()
-        assert (request.header("authorization") or request.header("api-key") or "").strip(), "no credential"
+        assert not self.credential or request.header(self.credential), f"no {self.credential}"
         check_fields(body, self.fields, "the body", required="model messages")
         said = answer(_Reader(self, body).question())
         if body.get("stream"):
@@ -154,8 +157,8 @@ class _Reader:
         (self.said if role == "user" else self.system).append(self._text(message["content"], where))
 
     def _take_answer(self, message: JSON, where: str, *, thinks: bool) -> None:
-        more = ("content", "tool_calls", "reasoning_content", "refusal", "name", "annotations", "audio")
-        check_fields(message, more, where, required="role")
+        more = "reasoning_content refusal name annotations audio"
+        check_fields(message, f"content tool_calls {more}", where, required="role")
         calls = message.get("tool_calls") or []
         assert calls or message.get("content") or message.get("refusal"), f"{where} says nothing"
         for call in calls:
@@ -194,7 +197,8 @@ class _Reader:
     def _schema(self) -> JSON | None:
         form = self.body.get("response_format") or {"type": "text"}
         if form["type"] == "json_schema":
-            assert self.speaker.schemas, "this model takes no json_schema"
+            known = any(fnmatch(self.body["model"], pattern) for pattern in self.speaker.schemas)
+            assert known, "this model takes no json_schema"
             check_fields(form["json_schema"], "strict description", "json_schema", required="name schema")
             schema: JSON = form["json_schema"]["schema"]
             return schema
@@ -231,17 +235,20 @@ def _usage(said: Said) -> JSON:
 _NO_DEVELOPER = frozenset({"system", "user", "assistant", "tool"})
 
 OPENAI = OpenAISpeaker()
-AZURE = OpenAISpeaker(filter_results=True)
+AZURE = OpenAISpeaker(credential="api-key", filter_results=True)
 DEEPSEEK = OpenAISpeaker(
-    fields=f"{_EVERYWHERE} max_tokens frequency_penalty presence_penalty logprobs top_logprobs thinking reasoning_effort",
+    fields=f"{_EVERYWHERE} frequency_penalty logprobs max_tokens presence_penalty reasoning_effort thinking"
+    " top_logprobs",
     roles=_NO_DEVELOPER,
-    schemas=False,
+    schemas=(),
     pictures=False,
     shows_thinking=True,
 )
 MINIMAX = OpenAISpeaker(
-    fields=f"{_EVERYWHERE} max_completion_tokens reasoning_split thinking mask_sensitive_info metadata",
+    credential="",
+    fields=f"{_EVERYWHERE} max_completion_tokens mask_sensitive_info metadata parallel_tool_calls reasoning_split thinking",
     roles=_NO_DEVELOPER,
+    schemas=("MiniMax-Text-01",),
     shows_thinking=True,
     repeats=True,
 )
