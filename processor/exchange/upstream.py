@@ -13,7 +13,7 @@ from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
 from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
 from processor.exchange.following import Following, addressed
 from processor.exchange.ledger import Ledger
-from processor.exchange.messages import Action, EndTrailers, Event, HeaderPairs, Replace, RequestHeaders, Respond, Send
+from processor.exchange.messages import Abort, Action, EndTrailers, Event, HeaderPairs, Replace, RequestHeaders, Respond, Send
 from processor.ports import Caller
 from processor.schema.error import OPENAI_ERRORS, ErrorForm
 from processor.topology import Target
@@ -63,7 +63,7 @@ class UpstreamExchange:
             actions = await self._follow(self._answering)
         if actions:
             last = actions[-1]
-            self.done = isinstance(last, EndTrailers | Respond) or (isinstance(last, Send) and last.end_of_stream)
+            self.done = isinstance(last, EndTrailers | Respond | Abort) or (isinstance(last, Send) and last.end_of_stream)
         return actions
 
     def expire(self) -> tuple[Action, ...]:
