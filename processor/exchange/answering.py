@@ -10,7 +10,7 @@ from processor.dialects.base import Asked, Pending, Translator
 from processor.domain import Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamUnavailable, WireError
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
-from processor.exchange.ledger import Ledger, Plan
+from processor.exchange.ledger import FailedAttempt, Ledger, Plan
 from processor.exchange.messages import (
     Abort,
     Action,
@@ -29,7 +29,7 @@ from processor.policy.failover import RETRIABLE_STATUSES
 from processor.schema.error import ErrorForm
 from processor.topology import Target
 from processor.wire.encoding import Decoder, decoder_for
-from processor.wire.json import JSONError
+from processor.wire.json import JSONError, encode
 
 JSON_TYPE = ("content-type", "application/json")
 
@@ -225,6 +225,8 @@ class Answering:
             *headers,
         )
         facts = {"ttft_ms": round((self._now - sent.plan.arrived) * 1000, 3), "error": "", **facts}
+        if failed := sent.plan.failed:
+            facts["failed_attempts"] = encode([attempt.told() for attempt in failed]).decode()
         if model := self._tally(finished=False).model:
             facts["response_model"] = model
         return Begin(told, removed(self._headers, told, _TO_CLIENT), facts)
@@ -246,6 +248,9 @@ class Answering:
 
     def _pass_on(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Let the next attempt answer: Envoy sees a status it retries, and the client none of this."""
+        sent = self._sent
+        spent = (self._now - sent.at) * 1000
+        sent.plan.failed.append(FailedAttempt(sent.attempt, str(sent.target), error.status, error.code, spent))
         headers = ((":status", str(names.RETRY_STATUS)), ("content-length", "0"))
         return (self._begin(headers, {"error": error.code}), Send(b"", ended))
 

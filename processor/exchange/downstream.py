@@ -148,9 +148,7 @@ class DownstreamExchange:
         operation = self._endpoint.operation
         lacking = next((t for t in model.targets if t.provider.vendor.translator(operation) is None), None)
         if lacking:
-            message = (
-                f"The model `{name}` has no {self._endpoint.path}: {lacking.provider.name} offers none."
-            )
+            message = f"The model `{name}` has no {self._endpoint.path}: {lacking.provider.name} offers none."
             raise UnsupportedOperation(message, param="model")
         return model
 

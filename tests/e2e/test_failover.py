@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
@@ -161,6 +163,22 @@ async def test_a_stream_that_stalls_is_broken_off_and_the_vendor_let_go(
     await vendor.wait_for_disconnects(1)
     record = (await gateway.wait_for_records(before + 1))[-1]
     assert (record["error"], record["usage_source"]) == ("upstream_stalled", "partial")
+
+
+async def test_failed_attempts_are_in_the_record(
+    client: httpx.AsyncClient, vendor: FakeVendor, gateway: Gateway
+) -> None:
+    before = len(gateway.records())
+    vendor.script(LOCAL, openai_error(529, "overloaded"))
+    vendor.script(BACKUP, chat_reply("backup"))
+    answer = await client.post("/v1/chat/completions", json=body("backed-up", stream=False))
+    assert answer.status_code == 200
+    record = (await gateway.wait_for_records(before + 1))[-1]
+    nowhere, house = json.loads(record["failed_attempts"])
+    assert (nowhere["target"], nowhere["status"]) == ("nowhere/gone", 0)
+    assert (house["target"], house["status"], house["error"]) == ("house/local", 503, "upstream_overloaded")
+    assert house["ms"] > 0
+    assert (record["provider"], record["attempts"], record["status"]) == ("deepseek", 3, 200)
 
 
 async def test_nothing_is_sent_more_often_than_there_are_targets(
