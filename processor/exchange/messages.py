@@ -113,4 +113,6 @@ class Abort:
     """Break the client's answer off, so that it cannot be taken for a whole one."""
 
 
-Action = Proceed | Replace | Respond | Begin | Send | EndTrailers | Abort
+Message = Proceed | Replace | Respond | Begin | Send | EndTrailers
+"""What is said to Envoy."""
+Action = Message | Abort

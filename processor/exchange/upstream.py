@@ -73,9 +73,8 @@ class UpstreamExchange:
             actions = await self._follow(self._answering)
         if actions:
             last = actions[-1]
-            self.done = isinstance(last, EndTrailers | Respond | Abort) or (
-                isinstance(last, Send) and last.end_of_stream
-            )
+            ends = isinstance(last, Send) and last.end_of_stream
+            self.done = ends or isinstance(last, EndTrailers | Respond | Abort)
         return actions
 
     def expire(self) -> tuple[Action, ...]:

@@ -120,13 +120,17 @@ async def test_a_host_that_nobody_answers_at_is_a_503_in_openai_s_shape(
 
 async def told_until_broken_off(client: httpx.AsyncClient, model: str = "house/m") -> str:
     """What a client reads of a stream that is broken off before its end."""
-    told = b""
-    with pytest.raises(httpx.RemoteProtocolError):
+    told: list[bytes] = []
+
+    async def read() -> None:
         async with client.stream("POST", "/v1/chat/completions", json=body(model, stream=True)) as answer:
             assert answer.status_code == 200
             async for piece in answer.aiter_bytes():
-                told += piece
-    return told.decode()
+                told.append(piece)
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await read()
+    return b"".join(told).decode()
 
 
 async def test_an_error_after_content_is_told_in_the_stream_which_does_not_look_complete(
@@ -176,7 +180,7 @@ async def test_failed_attempts_are_in_the_record(
     record = (await gateway.wait_for_records(before + 1))[-1]
     nowhere, house = json.loads(record["failed_attempts"])
     assert (nowhere["target"], nowhere["status"]) == ("nowhere/gone", 0)
-    assert (house["target"], house["status"], house["error"]) == ("house/local", 503, "upstream_overloaded")
+    assert (house["target"], house["status"], house["error"]) == ("house/local", 503, "error")
     assert house["ms"] > 0
     assert (record["provider"], record["attempts"], record["status"]) == ("deepseek", 3, 200)
 
