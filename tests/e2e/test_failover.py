@@ -120,17 +120,17 @@ async def test_a_host_that_nobody_answers_at_is_a_503_in_openai_s_shape(
 
 async def told_until_broken_off(client: httpx.AsyncClient, model: str = "house/m") -> str:
     """What a client reads of a stream that is broken off before its end."""
-    told: list[bytes] = []
+    told = bytearray()
 
     async def read() -> None:
         async with client.stream("POST", "/v1/chat/completions", json=body(model, stream=True)) as answer:
             assert answer.status_code == 200
             async for piece in answer.aiter_bytes():
-                told.append(piece)
+                told.extend(piece)
 
     with pytest.raises(httpx.RemoteProtocolError):
         await read()
-    return b"".join(told).decode()
+    return told.decode()
 
 
 async def test_an_error_after_content_is_told_in_the_stream_which_does_not_look_complete(
