@@ -88,6 +88,10 @@ class UsageRecord:
     response_model: str = ""
     attempts: int = 0
     """Requests sent to vendors; 0 when the gateway answered itself."""
+    failed_attempts: str = ""
+    """Those before the one that answered, as a JSON list of `{"target", "status", "error", "ms"}`; empty when there
+    were none. A status of 0 is no answer at all.
+    """
     status: int = 0
     """What the client saw; 0 when it left before an answer began."""
     error: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 DOWNSTREAM_FILTER = "gateway.downstream"
 UPSTREAM_FILTER = "gateway.upstream"
 METER_FILTER = "gateway.meter"
@@ -32,6 +34,9 @@ WIRE_NAMESPACE = "gateway.wire"
 """Dynamic metadata that only the filters behind ours read."""
 CONTENT_LENGTH_KEY = "content_length"
 
+RETRY_STATUS = 597
+"""On held response headers: "let the next attempt answer". No vendor's status, and never a client's."""
+
 ATTEMPT_ATTRIBUTE = "upstream.request_attempt_count"
 PROVIDER_ATTRIBUTE = f"xds.upstream_host_metadata.filter_metadata['{RECORD_NAMESPACE}']['provider']"
 """The provider of the host Envoy picked, from the endpoint's metadata."""
@@ -54,11 +59,6 @@ def websocket_cluster(cluster: str) -> str:
     return f"{cluster}#websocket"
 
 
-def direct_cluster(provider: str) -> str:
-    """The composite cluster of requests that name a provider's own model, `provider/model`."""
-    return f"direct/{provider}"
-
-
-def model_cluster(model: str, start: int) -> str:
-    """The composite cluster that tries a model's targets in turn from number `start`."""
-    return f"model/{model}/{start}"
+def route_cluster(providers: Sequence[str]) -> str:
+    """The composite cluster whose attempts go to these providers, one after the other."""
+    return "route/" + "+".join(providers)

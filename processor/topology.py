@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import product
 from urllib.parse import urlsplit
 
 from processor import names
@@ -16,6 +17,8 @@ from processor.vendors._vendor import Vendor
 from processor.vendors.demo import DEMO
 
 _PORTS = {"http": 80, "https": 443}
+_ROUTES = 1024
+"""Sequences of one model's providers that are rendered: five of ten providers, say, would be 100,000."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,23 +98,17 @@ class Model:
     strategy: Strategy = Strategy.FAILOVER
     attempts: int = 1
     ttft: float | None = None
+    idle: float | None = None
     timeout: float | None = None
     drop_params: bool = False
     """Whether parameters that a target cannot do are left out rather than refused."""
     direct: bool = False
     """Named by a provider's own model, `provider/model`."""
 
-    def cluster(self, start: int) -> str:
-        """The composite cluster that tries the targets in turn from number `start`."""
-        return (
-            names.direct_cluster(self.targets[0].provider.name)
-            if self.direct
-            else names.model_cluster(self.name, start)
-        )
-
-    def order(self, start: int) -> tuple[Target, ...]:
-        """The targets in the order that cluster tries them."""
-        return (self.targets[start:] + self.targets[:start])[: self.attempts]
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The names of its targets' providers, each once."""
+        return tuple(dict.fromkeys(target.provider.name for target in self.targets))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +135,12 @@ class Topology:
         known = [f"{p.name}/{model}" for p in self.providers.values() if p.enabled for model in p.vendor.models]
         return [*self.models, *known]
 
+    def routes(self) -> Iterator[tuple[str, ...]]:
+        """Every sequence of providers that the attempts of a request may take, each once."""
+        direct = ((provider.name,) for provider in self.providers.values() if provider.enabled)
+        of_models = (route for model in self.models.values() for route in _routes(model.providers, model.attempts))
+        yield from dict.fromkeys((*direct, *of_models))
+
     def _enabled(self, name: str) -> Provider | None:
         vendor = find(name)
         provider = self.providers.get(vendor.name if vendor else name)
@@ -152,6 +155,23 @@ class Topology:
     def _direct(self, provider: Provider, model: str) -> Model:
         target = Target(provider=provider, model=model)
         return Model(name=str(target), targets=(target,), direct=True, drop_params=self.drop_params)
+
+
+def _routes(providers: tuple[str, ...], attempts: int) -> Iterator[tuple[str, ...]]:
+    """The sequences of these providers that are as long as there are attempts.
+
+    Any order is a policy's to choose, and a provider may come again with another model or key. A shorter one is the
+    beginning of a longer one: how far it is followed is said with each request.
+    """
+    return product(providers, repeat=route_length(len(providers), attempts))
+
+
+def route_length(providers: int, attempts: int) -> int:
+    """How many attempts have a place in the sequences of so many providers."""
+    length = attempts
+    while length > 1 and providers**length > _ROUTES:
+        length -= 1
+    return length
 
 
 def allowed(name: str, patterns: tuple[str, ...]) -> bool:
@@ -220,8 +240,9 @@ def _model(name: str, config: Config, providers: Mapping[str, Provider]) -> Mode
         name=name,
         targets=tuple(targets),
         strategy=Strategy(settings.strategy),
-        attempts=min(settings.retry.attempts, len(targets)),
+        attempts=route_length(len({target.provider.name for target in targets}), settings.retry.attempts),
         ttft=settings.retry.ttft,
+        idle=settings.retry.idle,
         timeout=settings.retry.timeout,
         drop_params=config.drop_params if settings.drop_params is None else settings.drop_params,
     )

@@ -193,6 +193,7 @@ def record(line: AccessLine, observed: Facts, operation_of: OperationOf) -> Usag
         request_model=_text(facts, "request_model"),
         response_model=_text(facts, "response_model"),
         attempts=line.attempts,
+        failed_attempts=_text(facts, "failed_attempts"),
         status=line.status,
         error=_text(facts, "error"),
         response_flags=line.flags,

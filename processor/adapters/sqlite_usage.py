@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from processor.ports import Checkpoint, Position, SinkError
 
 FILE_NAME = "usage.db"
 """In the state folder."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock; readers take none in WAL mode, but a backup or a clean-up may."""
 
@@ -44,6 +45,7 @@ _COLUMNS = {
     "duration_ms": "REAL NOT NULL",
     "bytes_received": "INTEGER NOT NULL",
     "bytes_sent": "INTEGER NOT NULL",
+    "failed_attempts": "TEXT NOT NULL DEFAULT ''",
 }
 _COUNTS = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"})
 _ENUMS = frozenset({"mode", "operation", "usage_source"})
@@ -54,6 +56,11 @@ _SCHEMA = (
     "CREATE TABLE checkpoint (log TEXT NOT NULL PRIMARY KEY, inode INTEGER, offset INTEGER, head INTEGER)",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
+_MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("ALTER TABLE usage ADD COLUMN failed_attempts TEXT NOT NULL DEFAULT ''", "PRAGMA user_version = 2"),
+)
+"""From each version to the next."""
 _VALUES = ", ".join("?" * len(_COLUMNS))
 _INSERT = f"INSERT INTO usage VALUES ({_VALUES}) ON CONFLICT (request_id) DO NOTHING"  # noqa: S608 - only question marks
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM usage WHERE time >= ?"  # noqa: S608 - names from the table above
@@ -109,9 +116,10 @@ class SqliteUsageSink:
         # A crash of the machine may undo the last transactions, each with its checkpoint: they are read again.
         self._db.execute("PRAGMA synchronous = NORMAL")
         with self._transaction():
-            if _version(self._db, path) == 0:
-                for statement in _SCHEMA:
-                    self._db.execute(statement)
+            version = _version(self._db, path)
+            steps = (_SCHEMA,) if version == 0 else _MIGRATIONS[version:]
+            for statement in chain.from_iterable(steps):
+                self._db.execute(statement)
 
     def _load(self) -> Checkpoint:
         rows = self._db.execute("SELECT log, inode, offset, head FROM checkpoint")
@@ -139,7 +147,10 @@ def read_usage(path: Path, *, since: float = 0.0) -> Iterator[UsageRecord]:
         with contextlib.closing(
             sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=BUSY_TIMEOUT)
         ) as db:
-            if _version(db, path):
+            version = _version(db, path)
+            if 0 < version < SCHEMA_VERSION:
+                raise ConfigError("is of an older version: start the gateway on it once", file=str(path))
+            if version:
                 yield from map(_record, db.execute(_SELECT, (since,)))
     except (sqlite3.Error, ValueError) as error:
         raise ConfigError(f"cannot read usage records from it: {error}", file=str(path)) from error

@@ -88,6 +88,8 @@ class RetryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     attempts: Annotated[int, Meta(ge=1)] = 3
     ttft: Wait | None = None
     """Seconds to the first content of an attempt; None: no limit."""
+    idle: Wait | None = None
+    """Seconds between two pieces of a stream; None: no limit."""
     timeout: Wait | None = None
     """Seconds a whole request may take; None: no limit."""
 

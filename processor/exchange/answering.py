@@ -10,8 +10,9 @@ from processor.dialects.base import Asked, Pending, Translator
 from processor.domain import Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamUnavailable, WireError
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
-from processor.exchange.ledger import Ledger, Plan
+from processor.exchange.ledger import FailedAttempt, Ledger, Plan
 from processor.exchange.messages import (
+    Abort,
     Action,
     Begin,
     EndTrailers,
@@ -28,9 +29,12 @@ from processor.policy.failover import RETRIABLE_STATUSES
 from processor.schema.error import ErrorForm
 from processor.topology import Target
 from processor.wire.encoding import Decoder, decoder_for
-from processor.wire.json import JSONError
+from processor.wire.json import JSONError, encode
 
 JSON_TYPE = ("content-type", "application/json")
+
+_LATE = ("The vendor did not begin to answer in time.", "upstream_timeout")
+_STALLED = ("The vendor stopped in the middle of its answer.", "upstream_stalled")
 
 _TO_CLIENT = frozenset({"content-type", "cache-control", "date", "retry-after", "retry-after-ms"})
 """What of a vendor's headers a client sees in OpenAI mode."""
@@ -66,7 +70,7 @@ class Sent:
 
 
 class Answering:
-    """One attempt's answer. `deadline` is set while the headers are held and there is a limit."""
+    """One attempt's answer. `deadline` is when something has to have come, if there is a limit."""
 
     def __init__(self, sent: Sent, ledger: Ledger, observations: Observations) -> None:
         self._sent = sent
@@ -118,10 +122,11 @@ class Answering:
         return () if self._reader.pending else self._ended(self._send(out, ended=True))
 
     def expire(self) -> tuple[Action, ...]:
-        """The deadline has passed: answer the held headers with a 504."""
+        """The deadline has passed: for the first content, or for the next piece of a stream."""
         self._now = self.deadline or self._now
-        error = UpstreamUnavailable("The vendor did not begin to answer in time.", status=504, code="upstream_timeout")
-        return self._fail(error, ended=False)
+        self.deadline = None
+        message, code = _STALLED if self._begun else _LATE
+        return self._fail(UpstreamUnavailable(message, status=504, code=code), ended=False)
 
     def close(self) -> None:
         """No more will come: account for an answer that was cut.
@@ -194,12 +199,19 @@ class Answering:
             self._ledger.discard(self._sent.request_id)
             facts = _usage_facts(self._tally(finished=True))
         if self._begun:
+            self._await_next(ended=ended)
             return (Send(out, ended, facts),)
         kind = self._reader.content_type
         headers: HeaderPairs = (("content-type", kind),) if kind else ()
         if not self._reader.streams:
             headers = (("content-length", str(len(out))), *headers)
-        return (self._begin(headers, facts), Send(out, ended))
+        actions = (self._begin(headers, facts), Send(out, ended))
+        self._await_next(ended=ended)
+        return actions
+
+    def _await_next(self, *, ended: bool) -> None:
+        idle = self._sent.plan.model.idle
+        self.deadline = None if idle is None or ended else self._now + idle
 
     def _begin(self, headers: HeaderPairs, facts: _Facts) -> Begin:
         """Answer the held headers, and tell how the answer came about."""
@@ -213,6 +225,8 @@ class Answering:
             *headers,
         )
         facts = {"ttft_ms": round((self._now - sent.plan.arrived) * 1000, 3), "error": "", **facts}
+        if failed := sent.plan.failed:
+            facts["failed_attempts"] = encode([attempt.told() for attempt in failed]).decode()
         if model := self._tally(finished=False).model:
             facts["response_model"] = model
         return Begin(told, removed(self._headers, told, _TO_CLIENT), facts)
@@ -223,13 +237,22 @@ class Answering:
         if self._begun:
             self._ledger.discard(self._sent.request_id)
             facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}
-            return (Send(self._sent.errors.event(error), ended, facts),)
-        if error.status not in RETRIABLE_STATUSES or self._sent.attempt == len(self._sent.plan.targets):
-            self._ledger.discard(self._sent.request_id)
+            return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
+        if self._sent.attempt < len(self._sent.plan.targets) and error.status in RETRIABLE_STATUSES:
+            return self._pass_on(error, ended=ended)
+        self._ledger.discard(self._sent.request_id)
         body = self._sent.errors.body(error)
         headers = ((":status", str(error.status)), ("content-length", str(len(body))), JSON_TYPE)
         facts = {"error": error.code, "usage_source": UsageSource.NONE}
         return (self._begin(headers, facts), Send(body, ended))
+
+    def _pass_on(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
+        """Let the next attempt answer: Envoy sees a status it retries, and the client none of this."""
+        sent = self._sent
+        spent = (self._now - sent.at) * 1000
+        sent.plan.failed.append(FailedAttempt(sent.attempt, str(sent.target), error.status, error.code, spent))
+        headers = ((":status", str(names.RETRY_STATUS)), ("content-length", "0"))
+        return (self._begin(headers, {"error": error.code}), Send(b"", ended))
 
     def _tally(self, *, finished: bool) -> Tally:
         tally = self._reader.tally(request_size=self._sent.plan.size, finished=finished)

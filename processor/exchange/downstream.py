@@ -25,7 +25,7 @@ from processor.exchange.messages import (
 from processor.exchange.request_body import read_body
 from processor.policy.routing import first_target
 from processor.schema.models import model_body, models_body
-from processor.topology import Model, Topology, allowed
+from processor.topology import Model, Target, Topology, allowed
 
 _JSON = (("content-type", "application/json"),)
 _NONE = Endpoint("", "", Operation.OTHER)
@@ -120,7 +120,7 @@ class DownstreamExchange:
         model = self._model(read.model)
         facts["request_model"] = model.name
         start = first_target(model.strategy, [target.weight for target in model.targets], self._gateway.chance())
-        targets = model.order(start)
+        targets = (model.targets[start:] + model.targets[:start])[: model.attempts]
         facts["provider"] = targets[0].provider.name  # until another target answers
         plan = Plan(
             key=self._key.name if self._key else "",
@@ -135,7 +135,7 @@ class DownstreamExchange:
             spent=self._spent + self._gateway.clock() - began,
         )
         self._gateway.ledger.put(self._request_id, plan)
-        return Proceed(set_headers=_route_headers(model, start, len(targets)), clear_route_cache=True, facts=facts)
+        return Proceed(set_headers=_route_headers(model, targets), clear_route_cache=True, facts=facts)
 
     def _model(self, name: str) -> Model:
         model = self._gateway.topology.resolve(name)
@@ -148,15 +148,18 @@ class DownstreamExchange:
         operation = self._endpoint.operation
         lacking = next((t for t in model.targets if t.provider.vendor.translator(operation) is None), None)
         if lacking:
-            message = (
-                f"The model `{name}` has no {self._endpoint.path}: {lacking.provider.name} offers none."
-            )
+            message = f"The model `{name}` has no {self._endpoint.path}: {lacking.provider.name} offers none."
             raise UnsupportedOperation(message, param="model")
         return model
 
 
-def _route_headers(model: Model, start: int, attempts: int) -> tuple[tuple[str, str], ...]:
-    headers = ((names.CLUSTER_HEADER, model.cluster(start)), (names.MAX_RETRIES_HEADER, str(attempts - 1)))
+def _route_headers(model: Model, targets: tuple[Target, ...]) -> tuple[tuple[str, str], ...]:
+    providers = [target.provider.name for target in targets]
+    providers += providers[-1:] * (model.attempts - len(providers))  # a route that is longer does as well
+    headers = (
+        (names.CLUSTER_HEADER, names.route_cluster(providers)),
+        (names.MAX_RETRIES_HEADER, str(len(targets) - 1)),
+    )
     if model.timeout is None:
         return headers
     return (*headers, (names.TIMEOUT_HEADER, str(round(model.timeout * 1000))))

@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from processor.dialects.base import Asked
 from processor.domain import Operation
 from processor.exchange.request_body import ReadBody
 from processor.topology import Model, Target
+from processor.wire.json import JSON
 
 MAX_AGE = 900.0
 """Seconds a plan is kept: longer than any vendor keeps a request waiting for its first byte (ten minutes)."""
 MAX_BYTES = 512 * 1024 * 1024
 """Bodies kept at once: sixteen requests at the listener's largest. The oldest go first; theirs fail with a 503."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt that did not answer the client."""
+
+    number: int
+    """From 1."""
+    target: str
+    status: int
+    """The vendor's, or what its answer came to; 0 when there was none."""
+    error: str
+    ms: float
+
+    def told(self) -> JSON:
+        """As the usage record has it."""
+        return {"target": self.target, "status": self.status, "error": self.error, "ms": round(self.ms, 1)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +55,9 @@ class Plan:
     """When the request's head reached us, in the ledger's clock."""
     spent: float
     """Seconds the gateway took to decide."""
+
+    failed: list[FailedAttempt] = field(default_factory=list)
+    """The attempts so far that another was to make good."""
 
     def asked(self, target: Target) -> Asked:
         """The request as it is put to a target."""

@@ -108,4 +108,11 @@ class EndTrailers:
     """Let the vendor's trailers go by."""
 
 
-Action = Proceed | Replace | Respond | Begin | Send | EndTrailers
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Break the client's answer off, so that it cannot be taken for a whole one."""
+
+
+Message = Proceed | Replace | Respond | Begin | Send | EndTrailers
+"""What is said to Envoy."""
+Action = Message | Abort

@@ -12,8 +12,18 @@ from processor.endpoints import endpoint_of
 from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
 from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
 from processor.exchange.following import Following, addressed
-from processor.exchange.ledger import Ledger
-from processor.exchange.messages import Action, EndTrailers, Event, HeaderPairs, Replace, RequestHeaders, Respond, Send
+from processor.exchange.ledger import FailedAttempt, Ledger, Plan
+from processor.exchange.messages import (
+    Abort,
+    Action,
+    EndTrailers,
+    Event,
+    HeaderPairs,
+    Replace,
+    RequestHeaders,
+    Respond,
+    Send,
+)
 from processor.ports import Caller
 from processor.schema.error import OPENAI_ERRORS, ErrorForm
 from processor.topology import Target
@@ -63,7 +73,8 @@ class UpstreamExchange:
             actions = await self._follow(self._answering)
         if actions:
             last = actions[-1]
-            self.done = isinstance(last, EndTrailers | Respond) or (isinstance(last, Send) and last.end_of_stream)
+            ends = isinstance(last, Send) and last.end_of_stream
+            self.done = ends or isinstance(last, EndTrailers | Respond | Abort)
         return actions
 
     def expire(self) -> tuple[Action, ...]:
@@ -98,6 +109,7 @@ class UpstreamExchange:
             )
         errors = endpoint_of(plan.operation).errors
         target = plan.targets[attempt - 1]
+        self._note_unanswered(plan, attempt)
         translator = target.provider.vendor.translator(plan.operation)
         if event.attributes.get(names.PROVIDER_ATTRIBUTE) != target.provider.name or translator is None:
             # A key must never reach another vendor's host, whatever the reason for the mismatch.
@@ -121,6 +133,14 @@ class UpstreamExchange:
         )
         self._answering = Answering(sent, ledger, self._upstream.observations)
         return action
+
+    def _note_unanswered(self, plan: Plan, attempt: int) -> None:
+        """Earlier attempts of which nothing was heard: no connection, or one that was reset before an answer."""
+        known = {failed.number for failed in plan.failed}
+        for number in range(1, attempt):
+            if number not in known:
+                target = str(plan.targets[number - 1])
+                plan.failed.append(FailedAttempt(number, target, 0, "upstream_unavailable", 0.0))
 
     def _translated(self, event: RequestHeaders, target: Target, translator: Translator, asked: Asked) -> Replace:
         provider, upstream = target.provider, self._upstream

@@ -8,11 +8,11 @@ from google.protobuf.struct_pb2 import Struct
 
 from processor import names
 from processor.exchange.messages import (
-    Action,
     Begin,
     EndTrailers,
     Event,
     Facts,
+    Message,
     Proceed,
     Replace,
     RequestBody,
@@ -55,7 +55,7 @@ def decode(message: ProcessingRequest) -> Event | None:
             return None
 
 
-def encode(action: Action, event: Event | None) -> ProcessingResponse:
+def encode(action: Message, event: Event | None) -> ProcessingResponse:
     """The message that tells Envoy to do `action`, the answer to `event` (None: a deadline passed)."""
     response = ProcessingResponse()
     match action:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from processor import names
 from processor.errors import GatewayError
-from processor.exchange.messages import Action, Event, RequestBody, RequestHeaders, Respond
+from processor.exchange.messages import Abort, Action, Event, RequestBody, RequestHeaders, Respond
 from processor.extproc import codec
 from processor.extproc.grpc_connection import INTERNAL, UNIMPLEMENTED, Stream
 from processor.pb.external_processor_pb2 import ProcessingRequest
@@ -90,6 +90,8 @@ async def _answer(exchange: Exchange, stream: Stream, message: ProcessingRequest
 
 def _write(stream: Stream, actions: tuple[Action, ...], event: Event | None) -> None:
     for action in actions:
+        if isinstance(action, Abort):
+            stream.abort(INTERNAL, "the vendor broke off")
         stream.write(codec.encode(action, event))
 
 

@@ -62,7 +62,7 @@ from envoy_data_plane.xds.core.v3 import CidrRange
 from processor import names
 from processor.render.filters import upstream_filters
 from processor.render.plain import Plain, plain, resource
-from processor.topology import Model, Origin, Provider, Topology
+from processor.topology import Origin, Provider, Topology
 
 _CONNECT_TIMEOUT = dt.timedelta(seconds=5)
 _BUFFER_BYTES = 32 * 1024 * 1024  # what a retry may send again: as much as the listener takes
@@ -79,25 +79,27 @@ def clusters(topology: Topology, *, sockets: Sequence[Path], ca_file: str) -> It
         for name, origin in provider.clusters():
             yield _hosts(name, provider, origin, provider.ca_file or ca_file)
             yield _hosts(name, provider, origin, provider.ca_file or ca_file, websocket=True)
-        if provider.enabled and provider.vendor.operations:
-            yield _composite(names.direct_cluster(provider.name), [provider.cluster])
-    for model in topology.models.values():
-        yield from _composites(model)
-
-
-def _composites(model: Model) -> Iterator[Plain]:
-    for start in range(len(model.targets)):
-        yield _composite(model.cluster(start), [target.provider.cluster for target in model.order(start)])
+    for route in topology.routes():
+        yield _composite(names.route_cluster(route), [names.provider_cluster(name) for name in route])
 
 
 def _composite(name: str, members: Sequence[str]) -> Plain:
-    entries = [ClusterConfigClusterEntry(name=member) for member in members]
+    """Attempt n goes to member n. There may be a thousand of these: what they share is made once."""
+    cluster = dict(_any_composite())
+    kind = cluster["cluster_type"]
+    config = kind["typed_config"] | {"clusters": [{"name": member} for member in members]}
+    return cluster | {"name": name, "cluster_type": kind | {"typed_config": config}}
+
+
+@cache
+def _any_composite() -> Plain:
     cluster = Cluster(
-        name=name,
+        name="any",
         connect_timeout=_CONNECT_TIMEOUT,
         lb_policy=ClusterLbPolicy.CLUSTER_PROVIDED,
         cluster_type=ClusterCustomClusterType(
-            name="envoy.clusters.composite", typed_config=Any.pack(ClusterConfig(clusters=entries))
+            name="envoy.clusters.composite",
+            typed_config=Any.pack(ClusterConfig(clusters=[ClusterConfigClusterEntry(name="any")])),
         ),
         per_connection_buffer_limit_bytes=_BUFFER_BYTES,
     )

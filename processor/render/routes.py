@@ -29,7 +29,6 @@ from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 from processor import names
 from processor.endpoints import ENDPOINTS, HEALTH_PATH, Endpoint
 from processor.errors import GatewayError, UnsupportedOperation
-from processor.policy.failover import RETRIABLE_STATUSES
 from processor.render.filters import switched_on
 from processor.render.plain import Plain, plain, resource
 from processor.schema.error import error_body
@@ -99,7 +98,7 @@ def _retry_policy() -> RetryPolicy:
     return RetryPolicy(
         retry_on="connect-failure,refused-stream,reset,retriable-status-codes",
         num_retries=0,
-        retriable_status_codes=list(RETRIABLE_STATUSES),
+        retriable_status_codes=[names.RETRY_STATUS],
         retry_back_off=RetryPolicyRetryBackOff(
             base_interval=dt.timedelta(milliseconds=1), max_interval=dt.timedelta(milliseconds=10)
         ),

@@ -41,7 +41,7 @@ models:
       - {{provider: deepseek, model: deepseek-chat}}
   impatient:
     targets: [{{provider: house, model: slow}}, {{provider: deepseek, model: deepseek-chat}}]
-    retry: {{ttft: 600ms}}
+    retry: {{ttft: 600ms, idle: 600ms}}
   unreachable: {{targets: [{{provider: nowhere, model: gone}}]}}
 keys:
   - {{name: tests, sha256: {KEY_SHA256}}}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import httpx
 import pytest
 
-from tests.support.fake_vendor import CLOSE, FakeVendor, Reply, chat_reply, chat_stream
+from tests.support.fake_vendor import CLOSE, FakeVendor, Reply, chat_chunks, chat_reply, chat_stream
 from tests.support.fake_vendor_openai import openai_error
 from tests.support.gateway import VENDOR_KEY, Gateway
 
@@ -116,16 +118,30 @@ async def test_a_host_that_nobody_answers_at_is_a_503_in_openai_s_shape(
     assert vendor.count == 0
 
 
+async def told_until_broken_off(client: httpx.AsyncClient, model: str = "house/m") -> str:
+    """What a client reads of a stream that is broken off before its end."""
+    told = bytearray()
+
+    async def read() -> None:
+        async with client.stream("POST", "/v1/chat/completions", json=body(model, stream=True)) as answer:
+            assert answer.status_code == 200
+            async for piece in answer.aiter_bytes():
+                told.extend(piece)
+
+    with pytest.raises(httpx.RemoteProtocolError):
+        await read()
+    return told.decode()
+
+
 async def test_an_error_after_content_is_told_in_the_stream_which_does_not_look_complete(
     client: httpx.AsyncClient, vendor: FakeVendor
 ) -> None:
     content = {"choices": [{"index": 0, "delta": {"content": "half"}, "finish_reason": None}]}
     vendor.script(LOCAL, Reply.sse([content, 0.05, ERROR]))
-    answer = await client.post("/v1/chat/completions", json=body("house/m", stream=True))
-    assert answer.status_code == 200
-    assert '"half"' in answer.text
-    assert '"overloaded"' in answer.text
-    assert "[DONE]" not in answer.text
+    told = await told_until_broken_off(client)
+    assert '"half"' in told
+    assert '"overloaded"' in told
+    assert "[DONE]" not in told
 
 
 async def test_a_stream_that_ends_before_its_finish_does_not_look_complete(
@@ -135,9 +151,38 @@ async def test_a_stream_that_ends_before_its_finish_does_not_look_complete(
     vendor.script(LOCAL, Reply.sse([content, 0.1, CLOSE]), Reply.sse([content]))
     with pytest.raises(httpx.RemoteProtocolError):
         await client.post("/v1/chat/completions", json=body("house/m", stream=True))
-    answer = await client.post("/v1/chat/completions", json=body("house/m", stream=True))
-    assert '"upstream_stream_cut"' in answer.text
-    assert "[DONE]" not in answer.text
+    told = await told_until_broken_off(client)
+    assert '"upstream_stream_cut"' in told
+    assert "[DONE]" not in told
+
+
+async def test_a_stream_that_stalls_is_broken_off_and_the_vendor_let_go(
+    client: httpx.AsyncClient, vendor: FakeVendor, gateway: Gateway
+) -> None:
+    before = len(gateway.records())
+    vendor.script(LOCAL, Reply.sse([*chat_chunks(["half"])[:2], 60.0]))
+    told = await told_until_broken_off(client, "impatient")
+    assert '"half"' in told
+    assert '"upstream_stalled"' in told
+    await vendor.wait_for_disconnects(1)
+    record = (await gateway.wait_for_records(before + 1))[-1]
+    assert (record["error"], record["usage_source"]) == ("upstream_stalled", "partial")
+
+
+async def test_failed_attempts_are_in_the_record(
+    client: httpx.AsyncClient, vendor: FakeVendor, gateway: Gateway
+) -> None:
+    before = len(gateway.records())
+    vendor.script(LOCAL, openai_error(529, "overloaded"))
+    vendor.script(BACKUP, chat_reply("backup"))
+    answer = await client.post("/v1/chat/completions", json=body("backed-up", stream=False))
+    assert answer.status_code == 200
+    record = (await gateway.wait_for_records(before + 1))[-1]
+    nowhere, house = json.loads(record["failed_attempts"])
+    assert (nowhere["target"], nowhere["status"]) == ("nowhere/gone", 0)
+    assert (house["target"], house["status"], house["error"]) == ("house/local", 503, "error")
+    assert house["ms"] > 0
+    assert (record["provider"], record["attempts"], record["status"]) == ("deepseek", 3, 200)
 
 
 async def test_nothing_is_sent_more_often_than_there_are_targets(

@@ -34,7 +34,7 @@ async def test_a_case_through_the_processor(envoy: Envoy, caller: ScriptedCaller
     credentials = {"authorization": f"Bearer {KEY}", "content-type": content_type}
     headers, refused, _ = await envoy.ask(request_id, asked, credentials, path=path)
     assert refused is None
-    assert headers["x-gateway-cluster"] == f"direct/{case.provider}"
+    assert headers["x-gateway-cluster"] == f"route/{case.provider}"
     stream, message = await envoy.attempt(request_id, 1, case.provider, path=path)
     sent = message.request_headers.response
     head = mutations(sent.header_mutation)

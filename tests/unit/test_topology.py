@@ -8,7 +8,7 @@ import pytest
 
 from processor import app
 from processor.state import State
-from processor.topology import Origin, Topology, allowed
+from processor.topology import Origin, Topology, allowed, route_length
 
 CONFIG = """
 providers:
@@ -60,7 +60,6 @@ def test_models_are_named_by_alias_or_by_provider_and_model(topology: Topology) 
     assert three is topology.models["three"]
     assert direct is not None
     assert str(direct.targets[0]) == "silliconflow/Qwen/Qwen3-32B"
-    assert direct.cluster(0) == "direct/silliconflow"
 
 
 @pytest.mark.parametrize(
@@ -76,13 +75,19 @@ def test_a_well_known_name_of_an_enabled_provider_needs_no_prefix(topology: Topo
     assert model.name == "deepseek/deepseek-chat"
 
 
-def test_the_order_of_targets_starts_anywhere_and_ends_with_the_attempts(topology: Topology) -> None:
-    model = topology.models["three"]
-    assert [[str(target) for target in model.order(start)] for start in range(3)] == [
-        ["deepseek/a", "house/b"],
-        ["house/b", "tencent/c"],
-        ["tencent/c", "deepseek/a"],
-    ]
+def test_attempts_may_take_any_sequence_of_a_model_s_providers(topology: Topology) -> None:
+    routes = set(topology.routes())
+    assert {("deepseek", "house"), ("house", "deepseek"), ("tencent", "tencent")} <= routes
+    assert ("deepseek",) in routes, "a provider's own model has one attempt"
+    assert ("openai",) not in routes, "it is not enabled"
+    assert len(routes) == len(list(topology.routes())), "each once"
+
+
+@pytest.mark.parametrize(
+    ("providers", "attempts", "length"), [(1, 3, 3), (3, 3, 3), (10, 3, 3), (11, 3, 2), (5000, 9, 1), (2, 10, 10)]
+)
+def test_no_more_sequences_are_made_than_envoy_should_hold(providers: int, attempts: int, length: int) -> None:
+    assert route_length(providers, attempts) == length
 
 
 def test_listed_models_are_ours_first_then_the_well_known_ones(topology: Topology) -> None:

@@ -71,16 +71,16 @@ def test_the_example_is_good_in_envoy_s_eyes(tmp_path: Path) -> None:
     envoy.validate(state.envoy / "envoy.yaml")
 
 
-def test_a_model_has_a_composite_for_each_target_to_start_from(tmp_path: Path) -> None:
+def test_there_is_a_composite_for_every_sequence_of_a_model_s_providers(tmp_path: Path) -> None:
     found = clusters(rendered(tmp_path, MODELS))
     members = {
         name: [entry["name"] for entry in cluster["cluster_type"]["typed_config"]["clusters"]]
         for name, cluster in found.items()
         if cluster.get("cluster_type", {}).get("name") == "envoy.clusters.composite"
     }
-    assert members["model/three/0"] == ["provider/deepseek", "provider/moonshot"]
-    assert members["model/three/2"] == ["provider/house", "provider/deepseek"]
-    assert members["direct/house"] == ["provider/house"]
+    assert members["route/deepseek+moonshot"] == ["provider/deepseek", "provider/moonshot"]
+    assert members["route/house+house"] == ["provider/house", "provider/house"]
+    assert members["route/house"] == ["provider/house"]
     assert set().union(*members.values()) <= found.keys()
 
 
