@@ -36,8 +36,8 @@ HINTS = frozenset(
         "verbosity",
     }
 )
-"""Parameters that ask for nothing in particular: left out where a vendor has nothing like them. How hard to think is one
-of them, since agents say it to every model.
+"""Parameters that ask for nothing in particular: left out where a vendor has nothing like them. How hard to think is
+one of them, since agents say it to every model.
 """
 
 _HARMLESS: Mapping[str, tuple[object, ...]] = {

@@ -246,7 +246,7 @@ DEEPSEEK = OpenAISpeaker(
 )
 MINIMAX = OpenAISpeaker(
     credential="",
-    fields=f"{_EVERYWHERE} max_completion_tokens mask_sensitive_info metadata parallel_tool_calls reasoning_split thinking",
+    fields=f"{_EVERYWHERE} max_completion_tokens mask_sensitive_info parallel_tool_calls reasoning_split thinking",
     roles=_NO_DEVELOPER,
     schemas=("MiniMax-Text-01",),
     shows_thinking=True,
