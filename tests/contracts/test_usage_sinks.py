@@ -265,6 +265,25 @@ def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
             use(path)
 
 
+def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_records(tmp_path: Path) -> None:
+    path = tmp_path / "usage.db"
+    sink = sqlite_usage.SqliteUsageSink(path)
+    sink.write([record("old")], reached(1))
+    sink.close()
+    with sqlite3.connect(path) as db:  # as it was before failed attempts were recorded
+        db.execute("ALTER TABLE usage DROP COLUMN failed_attempts")
+        db.execute("PRAGMA user_version = 1")
+    db.close()
+    with pytest.raises(ConfigError, match="start the gateway on it once"):
+        list(sqlite_usage.read_usage(path))
+    sink = sqlite_usage.SqliteUsageSink(path)
+    assert sink.checkpoint() == reached(1)
+    sink.write([record("new", failed_attempts='[{"target":"a/b"}]')], reached(2))
+    sink.close()
+    kept = {found.request_id: found.failed_attempts for found in sqlite_usage.read_usage(path)}
+    assert kept == {"old": "", "new": '[{"target":"a/b"}]'}
+
+
 def test_a_locked_database_refuses_a_batch_after_its_timeout_and_takes_it_later(tmp_path: Path) -> None:
     path = tmp_path / "usage.db"
     sink = sqlite_usage.SqliteUsageSink(path, busy_timeout=0.01)
