@@ -74,6 +74,7 @@ class Stream:
         "task",
         "unread",
         "window",
+        "working",
     )
 
     def __init__(self, connection: Connection, number: int, metadata: Metadata, window: int) -> None:
@@ -95,6 +96,8 @@ class Stream:
         self._status = _TRAILERS_OK
         self._waiter: asyncio.Future[None] | None = None
         self.task: asyncio.Task[None] | None = None
+        self.working = False
+        """Whether the handler may be waiting for something else: it is cancelled when Envoy gives the stream up."""
 
     async def read(self) -> ProcessingRequest | None:
         """The next message; None when Envoy has sent its last, or is gone."""
@@ -156,7 +159,7 @@ class Stream:
         self.closed = self._ended = True
         self._messages.clear()
         self.queued.clear()
-        if self._waiter is None and self.task is not None:
+        if self.working and self.task is not None:
             self.task.cancel()
         self._wake()
 

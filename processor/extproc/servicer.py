@@ -78,12 +78,15 @@ async def _answer(exchange: Exchange, stream: Stream, message: ProcessingRequest
     event = codec.decode(message)
     if event is None:
         return True
+    stream.working = True
     try:
         actions = await exchange.receive(event)
     except Exception:
         log.exception("exchange failed on %s", type(event).__name__)
         _fail(stream, event)
         return False
+    finally:
+        stream.working = False
     _write(stream, actions, event)
     return not exchange.done
 

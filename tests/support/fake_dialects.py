@@ -13,6 +13,7 @@ from tests.support.fake_dialects_bedrock import bedrock
 from tests.support.fake_dialects_dashscope import dashscope
 from tests.support.fake_dialects_gemini import gemini
 from tests.support.fake_dialects_openai import AZURE, DEEPSEEK, MINIMAX, OPENAI
+from tests.support.fake_dialects_responses import responses
 from tests.support.fake_vendor_http import Received
 from tests.support.fake_vendor_replies import Reply
 
@@ -26,6 +27,8 @@ _PATHS: tuple[tuple[str, Speaker], ...] = (
     ("/v1/text/chatcompletion_v2", MINIMAX),
     ("/openai/v1/chat/completions", AZURE),
     ("/v1/chat/completions", OPENAI),
+    ("/v1/responses", responses),
+    ("/compatible-mode/v1/responses", responses),
     ("/chat/completions", DEEPSEEK),
 )
 

@@ -83,8 +83,8 @@ class _Reader:
             self.results.append(text)
             return
         assert not self.open_calls, f"{where}: {self.open_calls} have no results"
-        self.results = []
         if role == "assistant":
+            self.results = []
             check_fields(message, "tool_calls reasoning_content", where, required="role content")
             calls = message.get("tool_calls", [])
             assert all(isinstance(json.loads(call["function"]["arguments"]), dict) for call in calls), where

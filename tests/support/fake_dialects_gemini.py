@@ -92,7 +92,7 @@ class _Reader:
             assert response.get("id") == call.get("id"), f"{where}: the response of another call"
         assert not responses or len(responses) == len(parts), f"{where}: responses stand in a turn of their own"
         self.open_calls = []
-        self.results = [_result(response["response"]) for response in responses]
+        self.results += [_result(response["response"]) for response in responses]
         self.said.append(joined(self._text(part, where) for part in parts if "functionResponse" not in part))
 
     def _model(self, parts: list[JSON], where: str) -> None:
@@ -101,6 +101,7 @@ class _Reader:
             check_fields(part, "thoughtSignature", where, required="functionCall")
             self._check_call(part, where, first=number == 0)
         self.open_calls = [part["functionCall"] for part in calls]
+        self.results = []
         self.said.append(joined(self._text(part, where) for part in parts if "functionCall" not in part))
 
     def _check_call(self, part: JSON, where: str, *, first: bool) -> None:

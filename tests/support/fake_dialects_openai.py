@@ -149,8 +149,8 @@ class _Reader:
             self.results.append(self._text(message["content"], where))
             return
         assert not self.open_calls, f"{where}: {self.open_calls} have no results"
-        self.results = []
         if role == "assistant":
+            self.results = []
             self._take_answer(message, where, thinks=thinks)
             return
         check_fields(message, "name", where, required="role content")
