@@ -6,7 +6,7 @@ from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import Drop, Effort, SchemaToObject
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, FLATTEN_TEXT, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons
-from processor.domain import Operation
+from processor.domain import Feature, Operation
 from processor.vendors._parameters import LOGPROBS, LOW_HIGH_MAX, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
 
@@ -15,6 +15,7 @@ VENDOR = Vendor(
     origin="https://api.deepseek.com",
     env=("DEEPSEEK_API_KEY",),
     models=("deepseek-chat", "deepseek-reasoner", "deepseek-v4-flash", "deepseek-v4-pro"),
+    lacks=frozenset({Feature.VISION}),
     operations={
         Operation.CHAT: OpenAIChat(
             path="/chat/completions",

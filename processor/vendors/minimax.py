@@ -17,7 +17,7 @@ from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Message
 from processor.dialects.openai_chat_repairs import MessageAtEnd, ReasoningContent, ToolCalls
 from processor.dialects.openai_chat_rules import CodeInside
 from processor.dialects.speech import cast
-from processor.domain import Operation
+from processor.domain import Feature, Operation
 from processor.vendors._parameters import OPENAI_ONLY, PENALTIES, THINKING_ADAPTIVE
 from processor.vendors._vendor import Vendor
 
@@ -63,6 +63,7 @@ VENDOR = Vendor(
     origin="https://api.minimaxi.com",
     env=("MINIMAX_API_KEY",),
     models=("MiniMax-M3", "MiniMax-M2.7", "MiniMax-M2", "MiniMax-M1"),
+    lacks=frozenset({Feature.VISION}),
     operations={
         Operation.EMBEDDINGS: NativeEmbeddings(
             path="/v1/embeddings", body=minimax_body, read=minimax_read, takes=("type",), check=_CHECK

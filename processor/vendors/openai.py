@@ -8,7 +8,7 @@ from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_relay import OpenAIRelay
 from processor.dialects.speech import OpenAISpeech
 from processor.dialects.transcription import OpenAITranscription
-from processor.domain import Operation
+from processor.domain import Feature, Operation
 from processor.vendors._vendor import Vendor
 
 _BASE64_ONLY = ("gpt-image*", "chatgpt-image*")
@@ -18,6 +18,7 @@ VENDOR = Vendor(
     origin="https://api.openai.com",
     env=("OPENAI_API_KEY",),
     models=("gpt-5.2", "gpt-5-mini", "gpt-4.1", "gpt-4o-mini"),
+    lacks=frozenset({Feature.REASONING}),
     operations={
         Operation.EMBEDDINGS: OpenAIEmbeddings(path="/v1/embeddings"),
         Operation.CHAT: OpenAIChat(

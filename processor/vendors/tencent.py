@@ -12,7 +12,7 @@ from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_edits import ALL, Drop
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, SYSTEM_FIRST, Messages
 from processor.dialects.openai_chat_repairs import FinishReasons
-from processor.domain import Operation
+from processor.domain import Feature, Operation
 from processor.vendors._parameters import OPENAI_ONLY, PENALTIES
 from processor.vendors._vendor import Vendor
 
@@ -26,6 +26,7 @@ VENDOR = Vendor(
         "/asr/v3": "https://asr.cloud-rtc.com",
         "/stream_wsv2": "https://tts.cloud.tencent.com",
     },
+    lacks=frozenset({Feature.STRUCTURED}),
     operations={
         Operation.EMBEDDINGS: OpenAIEmbeddings(
             path="/v1/embeddings", batches=((ALL, 1),), base64=False, tokens=False, dimensions=()

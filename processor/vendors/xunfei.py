@@ -5,12 +5,12 @@ from __future__ import annotations
 from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import Drop, Effort
+from processor.dialects.openai_chat_edits import Drop, Effort, SchemaToObject
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.dialects.openai_chat_repairs import SparkEnvelope, ToolCalls
 from processor.dialects.openai_chat_rules import CodeInside
 from processor.dialects.rerank import Rerank
-from processor.domain import Operation
+from processor.domain import Feature, Operation
 from processor.vendors._parameters import ENABLE_THINKING, OPENAI_ONLY
 from processor.vendors._vendor import Vendor
 
@@ -50,12 +50,13 @@ VENDOR = Vendor(
         "/v2.1/tti": "https://spark-api.cn-huabei-1.xf-yun.com",
         "/ast/communicate": "https://office-api-ast-dx.iflyaisol.com",
     },
+    lacks=frozenset({Feature.VISION}),
     operations={
         Operation.EMBEDDINGS: OpenAIEmbeddings(path="/v2/embeddings", tokens=False, check=_CHECK),
         Operation.RERANK: Rerank(path="/v2/rerank"),
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
-            edits=(Messages((DEVELOPER_TO_SYSTEM,)), Drop(OPENAI_ONLY), Effort(ENABLE_THINKING)),
+            edits=(Messages((DEVELOPER_TO_SYSTEM,)), SchemaToObject(), Drop(OPENAI_ONLY), Effort(ENABLE_THINKING)),
             repairs=(SparkEnvelope(), ToolCalls()),
             check=_CHECK,
         ),

@@ -6,37 +6,48 @@ vendor would refuse: fields it does not have, turns out of order, results of cal
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
+from tests.support import fake_dialects_embeddings as embedders
 from tests.support.fake_dialects_anthropic import anthropic
 from tests.support.fake_dialects_bedrock import bedrock
 from tests.support.fake_dialects_dashscope import dashscope
 from tests.support.fake_dialects_gemini import gemini
 from tests.support.fake_dialects_openai import AZURE, DEEPSEEK, MINIMAX, OPENAI
 from tests.support.fake_dialects_responses import responses
+from tests.support.fake_dialects_sound import minimax_speech, moderation, speech, transcription
 from tests.support.fake_vendor_http import Received
 from tests.support.fake_vendor_replies import Reply
 
 Speaker = Callable[[Received], Reply]
 
-_PATHS: tuple[tuple[str, Speaker], ...] = (
-    ("/v1/messages", anthropic),
-    ("/v1beta/models/", gemini),
-    ("/model/", bedrock),
-    ("/api/v1/services/aigc/", dashscope),
-    ("/v1/text/chatcompletion_v2", MINIMAX),
-    ("/openai/v1/chat/completions", AZURE),
-    ("/v1/chat/completions", OPENAI),
-    ("/v1/responses", responses),
-    ("/compatible-mode/v1/responses", responses),
-    ("/chat/completions", DEEPSEEK),
-)
+_PATHS: dict[str, Speaker] = {
+    "/v1/messages": anthropic,
+    "/v1beta/models/.*:(generateContent|streamGenerateContent)": gemini,
+    "/model/.*/(converse|converse-stream)": bedrock,
+    "/api/v1/services/aigc/(text|multimodal)-generation/generation": dashscope,
+    "/v1/text/chatcompletion_v2": MINIMAX,
+    "/openai/v1/chat/completions": AZURE,
+    "/v1/chat/completions": OPENAI,
+    "/chat/completions": DEEPSEEK,
+    "(/compatible-mode)?/v1/responses": responses,
+    "/v1/embeddings": embedders.embeddings,
+    "/compatible-mode/v1/embeddings": embedders.ALI,
+    "/v1beta/models/.*:batchEmbedContents": embedders.gemini,
+    "/model/amazon.titan-.*/invoke": embedders.titan,
+    "/v1/audio/speech": speech,
+    "/v1/t2a_v2": minimax_speech,
+    "(/openai)?/v1/audio/(transcriptions|translations)": transcription,
+    "/v1/moderations": moderation,
+}
+"""By the whole path; `fake_dialects_images` has the painters, who need a memory."""
 
 
 def every_dialect(request: Received) -> Reply:
     """The reply of whoever has such a path."""
-    for path, speaker in _PATHS:
-        if request.path.startswith(path):
+    for path, speaker in _PATHS.items():
+        if re.fullmatch(path, request.path):
             assert request.method == "POST", request.method
             return speaker(request)
     raise AssertionError(f"nobody has a path {request.path}")
