@@ -98,6 +98,7 @@ async def test_a_transcription_streams(async_sdk: openai.AsyncOpenAI) -> None:
     assert last.usage.output_tokens == 5
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # by the SDK, not by vendors
 async def test_a_file_is_translated(async_sdk: openai.AsyncOpenAI) -> None:
     model = "groq/whisper-large-v3"
     heard = await async_sdk.audio.translations.create(model=model, file=(NAMED, SOUND, "audio/wav"))
