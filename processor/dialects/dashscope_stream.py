@@ -43,7 +43,11 @@ class DashScopeChatStream(ChatStream):
 
     def close(self) -> bytes:
         """The vendor's body has ended."""
-        out = b"".join(map(self._event, self._decoder.close()))
+        try:
+            out = b"".join(map(self._event, self._decoder.close()))
+        except UpstreamProtocolError:  # half an event
+            self._finished.clear()
+            out = b""
         if not self._finished:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out + self.end()

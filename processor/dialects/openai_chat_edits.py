@@ -15,6 +15,9 @@ from processor.wire.json import Fields, decode, encode, raw
 WITH_USAGE: dict[str, Any] = {"include_usage": True}
 """The `stream_options` that make a stream tell its usage."""
 
+_FOREIGN_NAMES = frozenset({"reasoning", "reasoning_content", "reasoning_details", "extra_content"})
+_FOREIGN = tuple(f'"{name}"'.encode() for name in sorted(_FOREIGN_NAMES))
+
 ALL = ("*",)
 NONE: tuple[str, ...] = ()
 
@@ -57,10 +60,11 @@ class Rename:
 
     name: str
     vendors: str
+    unless: tuple[str, ...] = NONE
 
-    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
+    def apply(self, fields: Fields, asked: Asked) -> None:
         """Rename it."""
-        if self.name in fields:
+        if self.name in fields and not matches(asked.model, self.unless):
             value = fields.pop(self.name)
             fields.setdefault(self.vendors, value)
 
@@ -195,6 +199,28 @@ class SchemaToObject:
 def matches(model: str, patterns: tuple[str, ...]) -> bool:
     """Whether a model's name fits one of the patterns."""
     return patterns is ALL or any(fnmatchcase(model.lower(), pattern) for pattern in patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFields:
+    """Leave out of messages what other vendors' models said beside OpenAI's own fields, which it refuses."""
+
+    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
+        """Strip them, if there are any."""
+        written = bytes(fields.get("messages", b""))
+        if not any(name in written for name in _FOREIGN):  # 20 MB of pictures are searched in 4 ms
+            return
+        fields["messages"] = raw([_own(decode(message)) for message in split(fields)])
+
+
+def _own(message: Any) -> Any:
+    if not isinstance(message, dict):
+        return message
+    own = {name: value for name, value in message.items() if name not in _FOREIGN_NAMES}
+    if isinstance(calls := own.get("tool_calls"), list):
+        own["tool_calls"] = list(map(_own, calls))
+    return own
+
 
 
 def streams(fields: Fields) -> bool:

@@ -13,6 +13,7 @@ from processor.auth.credentials import HeaderKey
 from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
+from processor.dialects.openai_chat_edits import OwnFields, Rename
 from processor.dialects.openai_chat_repairs import SoFar
 from processor.dialects.openai_chat_skim import Skim
 from processor.dialects.openai_relay import OpenAIRelay
@@ -50,6 +51,9 @@ class _FilterResults:
         return True
 
 
+_OTHER_HOUSES = ("*deepseek*", "*llama*", "*mistral*", "*grok*", "*phi-*", "*cohere*", "*kimi*", "*qwen*")
+"""Models that Azure serves beside OpenAI's, if a deployment is named after its model."""
+
 VENDOR = Vendor(
     name="azure",
     origin="",
@@ -58,7 +62,11 @@ VENDOR = Vendor(
     otel_name="azure.ai.openai",
     operations={
         Operation.EMBEDDINGS: OpenAIEmbeddings(path="/openai/v1/embeddings"),
-        Operation.CHAT: OpenAIChat(path="/openai/v1/chat/completions", repairs=(_FilterResults(),)),
+        Operation.CHAT: OpenAIChat(
+            path="/openai/v1/chat/completions",
+            edits=(OwnFields(), Rename("max_tokens", "max_completion_tokens", unless=_OTHER_HOUSES)),
+            repairs=(_FilterResults(),),
+        ),
         Operation.RESPONSES: OpenAIRelay(path="/openai/v1/responses"),
         Operation.IMAGE_GENERATION: OpenAIImages(path="/openai/v1/images/generations", base64_only=("gpt-image*",)),
         Operation.IMAGE_EDIT: OpenAIImages(path="/openai/v1/images/edits", base64_only=("gpt-image*",)),

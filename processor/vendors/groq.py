@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import Drop, Set
+from processor.dialects.openai_chat_edits import Drop, OwnFields, Set
 from processor.dialects.openai_chat_repairs import ReasoningContent
 from processor.dialects.openai_relay import OpenAIRelay
 from processor.dialects.transcription import OpenAITranscription
@@ -20,6 +20,7 @@ VENDOR = Vendor(
         Operation.CHAT: OpenAIChat(
             path="/openai/v1/chat/completions",
             edits=(
+                OwnFields(),
                 Drop((OPENAI_ONLY - {"service_tier"}) | LOGPROBS | {"logit_bias", "n"}),
                 # Otherwise what Qwen's models think stands inside the content.
                 Set("reasoning_format", "parsed", models=("qwen*",)),

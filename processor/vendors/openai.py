@@ -5,6 +5,7 @@ from __future__ import annotations
 from processor.dialects.embeddings import OpenAIEmbeddings
 from processor.dialects.images_openai import OpenAIImages
 from processor.dialects.openai_chat import OpenAIChat
+from processor.dialects.openai_chat_edits import OwnFields, Rename
 from processor.dialects.openai_relay import OpenAIRelay
 from processor.dialects.speech import OpenAISpeech
 from processor.dialects.transcription import OpenAITranscription
@@ -23,6 +24,7 @@ VENDOR = Vendor(
         Operation.EMBEDDINGS: OpenAIEmbeddings(path="/v1/embeddings"),
         Operation.CHAT: OpenAIChat(
             path="/v1/chat/completions",
+            edits=(OwnFields(), Rename("max_tokens", "max_completion_tokens")),
         ),
         Operation.TEXT_COMPLETION: OpenAIChat(path="/v1/completions"),
         Operation.RESPONSES: OpenAIRelay(path="/v1/responses"),

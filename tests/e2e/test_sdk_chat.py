@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import openai
@@ -14,6 +15,7 @@ import pytest_asyncio
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import (
     ChatCompletion,
+    ChatCompletionChunk,
     ChatCompletionFunctionToolParam,
     ChatCompletionMessage,
     ChatCompletionMessageParam,
@@ -21,7 +23,7 @@ from openai.types.chat import (
 from pydantic import BaseModel
 
 from tests.support.fake_dialects import every_dialect
-from tests.support.fake_vendor import FakeVendor
+from tests.support.fake_vendor import FakeVendor, Received, Reply
 from tests.support.gateway import Gateway
 
 T = TypeVar("T")
@@ -263,6 +265,48 @@ async def test_the_streaming_helper_tells_the_arguments_of_calls(sdk: openai.Ope
     assert [(event.name, normal(event.arguments)) for event in done] == CALLS
     pieces = [event.arguments_delta for event in events if event.type == "tool_calls.function.arguments.delta"]
     assert "".join(pieces) == "".join(event.arguments for event in done)
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if "minimax" not in model])
+async def test_a_tool_that_is_named_is_called(sdk: openai.OpenAI, model: str) -> None:
+    answer = await apart(
+        lambda: sdk.chat.completions.create(
+            model=model,
+            messages=WEATHER_ASKED,
+            tools=TOOLS,
+            tool_choice={"type": "function", "function": {"name": "clock"}},
+        )
+    )
+    assert called(answer.choices[0].message) == [("clock", '{"zone": "Zürich ☀️"}')]
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_tools_that_are_not_to_be_called_are_not(sdk: openai.OpenAI, model: str) -> None:
+    answer = await apart(
+        lambda: sdk.chat.completions.create(model=model, messages=WEATHER_ASKED, tools=TOOLS, tool_choice="none")
+    )
+    assert not answer.choices[0].message.tool_calls
+    assert answer.choices[0].message.content == "You said: What is it like there, and when?"
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_a_stream_that_ends_too_early_is_an_error(
+    async_sdk: openai.AsyncOpenAI, vendor: FakeVendor, model: str
+) -> None:
+    def short(request: Received) -> Reply:
+        reply = every_dialect(request)
+        return replace(reply, steps=reply.steps[: len(reply.steps) * 2 // 3])
+
+    vendor.default = short
+    stream = await async_sdk.chat.completions.create(model=model, messages=ASKED, stream=True)
+    with pytest.raises(openai.APIError, match="stream ended before its last event"):
+        await stream_out(stream)
+
+
+async def stream_out(stream: openai.AsyncStream[ChatCompletionChunk]) -> None:
+    """All of a stream that has no end."""
+    async for chunk in stream:
+        assert chunk.choices[0].finish_reason is None
 
 
 @pytest.mark.parametrize("model", SEEING)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import anthropic
 import pytest
 import pytest_asyncio
 from anthropic.types import Message, MessageParam, TextBlock, TextBlockParam, ThinkingBlock, ToolParam, ToolUseBlock
+from pydantic import BaseModel
 
 from tests.support.fake_dialects import every_dialect
-from tests.support.fake_vendor import FakeVendor, Reply
+from tests.support.fake_vendor import FakeVendor, Received, Reply
 from tests.support.gateway import VENDOR_KEY, Gateway
 
 MODELS = (
@@ -223,6 +224,32 @@ async def test_anthropic_itself_is_asked_as_the_client_wrote(
     assert gateway.key not in sent.head.decode()
 
 
+class City(BaseModel):
+    name: str
+    inhabitants: int
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if "minimax" not in model])
+async def test_a_message_is_parsed_into_a_pydantic_model(sdk: anthropic.AsyncAnthropic, model: str) -> None:
+    asked: list[MessageParam] = [{"role": "user", "content": "Name a city."}]
+    message = await sdk.messages.parse(model=model, max_tokens=100, messages=asked, output_format=City)
+    assert message.parsed_output == City(name="Zürich ☀️", inhabitants=20)
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_a_stream_that_ends_too_early_is_an_error(
+    sdk: anthropic.AsyncAnthropic, vendor: FakeVendor, model: str
+) -> None:
+    def short(request: Received) -> Reply:
+        reply = every_dialect(request)
+        return replace(reply, steps=reply.steps[: len(reply.steps) * 2 // 3])
+
+    vendor.default = short
+    async with sdk.messages.stream(model=model, max_tokens=100, system=SYSTEM, messages=ASKED) as stream:
+        with pytest.raises(anthropic.APIStatusError, match="stream ended before its last event"):
+            await stream.until_done()
+
+
 OVERLOADED = {
     "error": {"message": "Rate limit reached for requests", "type": "requests", "code": "rate_limit_exceeded"}
 }
@@ -283,88 +310,3 @@ async def test_what_only_anthropic_has_is_refused_by_its_name(
             tools=[{"type": "web_search_20250305", "name": "web_search"}],
         )
     assert vendor.count == 0
-
-
-AGENT_TOOLS: list[Any] = [
-    {
-        "name": name,
-        "description": f"{name} something.\n\nUsage:\n- With care.",
-        "input_schema": {
-            "$schema": "http://json-schema.org/draft-07/schema#",
-            "type": "object",
-            "properties": {
-                "command": {"type": "string", "description": "What to do"},
-                "timeout": {"type": "number"},
-                "mode": {"type": "string", "enum": ["content", "files"]},
-                "todos": {"type": "array", "items": {"type": "object", "properties": {"done": {"type": "boolean"}}}},
-            },
-            "required": ["command"],
-            "additionalProperties": False,
-        },
-    }
-    for name in ("Bash", "Read", "Edit", "Grep", "Task", "TodoWrite", "WebFetch", "mcp__ide__getDiagnostics")
-]
-AGENT_SYSTEM: list[Any] = [
-    {"type": "text", "text": "You are a coding agent.", "cache_control": {"type": "ephemeral"}},
-    {"type": "text", "text": "Here is the environment: …", "cache_control": {"type": "ephemeral"}},
-]
-AGENT_FIRST: list[Any] = [
-    {
-        "role": "user",
-        "content": [
-            {"type": "text", "text": "<system-reminder>\nBe careful.\n</system-reminder>\n"},
-            {"type": "text", "text": "Which files are here?", "cache_control": {"type": "ephemeral"}},
-        ],
-    }
-]
-
-
-@pytest.mark.parametrize(
-    "model", ["deepseek/deepseek-chat", "gemini/gemini-3-pro-preview", "anthropic/claude-sonnet-4-6"]
-)
-async def test_a_coding_agent_works_on_any_model(
-    sdk: anthropic.AsyncAnthropic, vendor: FakeVendor, gateway: Gateway, model: str
-) -> None:
-    """What such an agent sends: betas and their query, marks for the cache, many tools, thinking, a failed result."""
-    options: dict[str, Any] = {
-        "model": model,
-        "max_tokens": 32000,
-        "system": AGENT_SYSTEM,
-        "tools": AGENT_TOOLS,
-        "thinking": {"type": "enabled", "budget_tokens": 31999},
-        "metadata": {
-            "user_id": json.dumps({"device_id": "ab" * 32, "session_id": "0b2f9a7c-1c9d-4f0e-8f0c-7d0a7f3b2f11"})
-        },
-        "betas": ["claude-code-20250219", "interleaved-thinking-2025-05-14", "context-management-2025-06-27"],
-        "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
-        "extra_body": {"temperature": 1},
-        "extra_headers": {
-            "x-app": "cli",
-            "user-agent": "agent/2.0 (external, cli)",
-            "authorization": f"Bearer {gateway.key}",
-        },
-    }
-    async with sdk.beta.messages.stream(messages=AGENT_FIRST, **options) as stream:
-        first = await stream.get_final_message()
-    calls = [block for block in first.content if block.type == "tool_use"]
-    assert [call.name for call in calls] == ["Bash", "Read"]
-    assert calls[1].input == {
-        "command": '東京 "wet"',
-        "timeout": 21.5,
-        "mode": "files",
-        "todos": [{"done": True}, {"done": True}],
-    }
-    assert first.stop_reason == "tool_use"
-    said: Any = [block.model_dump(exclude_none=True) for block in first.content]
-    results: list[Any] = [
-        {"type": "tool_result", "tool_use_id": calls[0].id, "content": "a.py\nb.py"},
-        {"type": "tool_result", "tool_use_id": calls[1].id, "content": "No such file", "is_error": True},
-        {"type": "text", "text": "Go on.", "cache_control": {"type": "ephemeral"}},
-    ]
-    turns = [*AGENT_FIRST, {"role": "assistant", "content": said}, {"role": "user", "content": results}]
-    async with sdk.beta.messages.stream(messages=turns, **options) as stream:
-        last = await stream.get_final_message()
-    text = "".join(block.text for block in last.content if block.type == "text")
-    assert text in ("The tools said: a.py\nb.py | Error: No such file", "The tools said: a.py\nb.py | No such file")
-    assert last.stop_reason == "end_turn"
-    assert gateway.key not in vendor.last.head.decode()

@@ -85,6 +85,7 @@ class _Reader:
             pictures=tuple(self.pictures),
             tools=self._tools(config, choice),
             forced=chosen in ("any", "tool"),
+            one_call=self._one_call(),
             results=tuple(self.results),
             schema=self._schema(),
             thinks=thinks,
@@ -150,6 +151,12 @@ class _Reader:
         schema = json.loads(form["structure"]["jsonSchema"]["schema"])
         assert isinstance(schema, dict), "the schema is a text of JSON"
         return schema
+
+    def _one_call(self) -> bool:
+        """Whether Claude may make one call only, for which Converse has no field of its own."""
+        choice = self.body.get("additionalModelRequestFields", {}).get("tool_choice", {})
+        check_fields(choice, "type name disable_parallel_tool_use", "tool_choice")
+        return bool(choice.get("disable_parallel_tool_use"))
 
     def _thinks(self) -> bool:
         more = self.body.get("additionalModelRequestFields", {})

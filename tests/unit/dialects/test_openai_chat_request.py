@@ -13,6 +13,7 @@ from processor.dialects.openai_chat_edits import (
     Listed,
     LowerCaseModel,
     OneOf,
+    OwnFields,
     Rename,
     SchemaToObject,
     Set,
@@ -120,6 +121,25 @@ def test_drop_spares_models() -> None:
 
 def test_rename_sends_the_vendors_name() -> None:
     assert sent(Rename("max_tokens", "limit"), max_tokens=5) == {"limit": 5, "model": "m"}
+
+
+def test_rename_spares_models() -> None:
+    edit = Rename("max_tokens", "limit", unless=("deepseek*",))
+    assert sent(edit, model="DeepSeek-R1", max_tokens=5) == {"max_tokens": 5, "model": "DeepSeek-R1"}
+
+
+def test_what_other_vendors_models_said_is_left_out_of_messages() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = {"role": "assistant", "content": None, "tool_calls": [call]}
+    foreign = {**said, "reasoning_content": "r", "reasoning_details": [{}], "reasoning": "r"}
+    foreign["tool_calls"] = [{**call, "extra_content": {"google": {}}}]
+    assert sent(OwnFields(), messages=[HELLO, foreign])["messages"] == [HELLO, said]
+
+
+def test_a_message_about_reasoning_is_not_one_with_reasoning() -> None:
+    written = b'[{"role":"user","content":"what is \\"reasoning_content\\"?"}]'
+    request = OpenAIChat(edits=(OwnFields(),)).request(asked(decode_fields(b'{"messages":' + written + b"}")))
+    assert written in request.body, "and it keeps its bytes"
 
 
 def test_rename_yields_to_the_vendors_own_name() -> None:
