@@ -131,7 +131,7 @@ def test_rename_spares_models() -> None:
 def test_what_other_vendors_models_said_is_left_out_of_messages() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     said = {"role": "assistant", "content": None, "tool_calls": [call]}
-    foreign = {**said, "reasoning_content": "r", "reasoning_details": [{}], "reasoning": "r"}
+    foreign: dict[str, Any] = {**said, "reasoning_content": "r", "reasoning_details": [{}], "reasoning": "r"}
     foreign["tool_calls"] = [{**call, "extra_content": {"google": {}}}]
     assert sent(OwnFields(), messages=[HELLO, foreign])["messages"] == [HELLO, said]
 
