@@ -27,6 +27,7 @@ from processor.exchange.meter import MeterExchange
 from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.server import start
 from processor.extproc.servicer import Servicer
+from processor.policy.health import Healths
 from processor.ports import Caller
 from processor.state import State
 from processor.topology import Target, Topology, build
@@ -72,17 +73,19 @@ def load(config_file: Path | None, state: State, environ: Mapping[str, str] | No
 def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Servicer:
     """Everything a worker serves with."""
     clock = time.monotonic
-    ledger = Ledger(clock)
+    ledger, healths = Ledger(clock), Healths()
     gateway = Gateway(
         topology=setup.topology,
         keyring=Keyring(setup.config.keys),
         ledger=ledger,
+        healths=healths,
         clock=clock,
         epoch=time.time,
         chance=random.random,
     )
     upstream = Upstream(
         ledger=ledger,
+        healths=healths,
         observations=observations,
         clock=clock,
         epoch=time.time,

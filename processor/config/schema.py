@@ -21,7 +21,7 @@ Sha256 = Annotated[str, Reader(readers.sha256)]
 BaseURL = Annotated[str, Reader(readers.base_url)]
 FilePath = Annotated[str, Reader(readers.file_path)]
 Secret = Annotated[str, Reader(readers.secret)]
-Strategy = Annotated[Literal["weighted", "failover"], Reader(readers.strategy)]
+Strategy = Literal["weighted", "failover", "least_busy", "latency"]
 
 ONE_OR_MORE = "one or more"
 """In the annotation of a list that may be written as its one item."""

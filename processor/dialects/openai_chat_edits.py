@@ -222,7 +222,6 @@ def _own(message: Any) -> Any:
     return own
 
 
-
 def streams(fields: Fields) -> bool:
     """Whether the request asks for a stream."""
     return "stream" in fields and bytes(fields["stream"]) == b"true"
