@@ -23,6 +23,7 @@ T = TypeVar("T")
 HINTS = frozenset(
     {
         "metadata",
+        "parallel_tool_calls",
         "prediction",
         "prompt_cache_key",
         "prompt_cache_options",
@@ -37,7 +38,7 @@ HINTS = frozenset(
     }
 )
 """Parameters that ask for nothing in particular: left out where a vendor has nothing like them. How hard to think is
-one of them, since agents say it to every model.
+one of them, and so is one call at a time, since agents say both to every model and can do without.
 """
 
 _HARMLESS: Mapping[str, tuple[object, ...]] = {
@@ -48,7 +49,6 @@ _HARMLESS: Mapping[str, tuple[object, ...]] = {
     "logprobs": (False,),
     "modalities": (["text"],),
     "n": (1,),
-    "parallel_tool_calls": (True,),
     "presence_penalty": (0,),
     "response_format": ({"type": "text"},),
     "temperature": (1,),

@@ -184,15 +184,25 @@ class Effort:
 class SchemaToObject:
     """A `json_schema` answer from a vendor that knows `json_object` only: the schema goes into the prompt."""
 
-    def apply(self, fields: Fields, asked: Asked) -> None:  # noqa: ARG002 - for every model
+    unless: tuple[str, ...] = NONE
+    """Models that take the schema itself."""
+    objects: bool = True
+    """Whether the others take `json_object`; if not, the prompt is all there is."""
+
+    def apply(self, fields: Fields, asked: Asked) -> None:
         """Rewrite `response_format` and add a system message, which has to say "JSON"."""
+        if matches(asked.model, self.unless):
+            return
         wanted = decode(fields["response_format"]) if "response_format" in fields else None
         if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
             return
         described = wanted.get("json_schema")
         schema = described.get("schema") if isinstance(described, dict) else None
         text = "Answer with one JSON object that follows this JSON schema: " + encode(schema or {}).decode()
-        fields["response_format"] = raw({"type": "json_object"})
+        if self.objects:
+            fields["response_format"] = raw({"type": "json_object"})
+        else:
+            del fields["response_format"]
         fields["messages"] = raw([raw({"role": "system", "content": text}), *split(fields)])
 
 

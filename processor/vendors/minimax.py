@@ -12,7 +12,7 @@ from processor.dialects.images_minimax import minimax_pictures
 from processor.dialects.images_request import Counts
 from processor.dialects.minimax_speech import MiniMaxSpeech
 from processor.dialects.openai_chat import OpenAIChat
-from processor.dialects.openai_chat_edits import Clamp, Drop, Effort, Rename, Set, ToolChoice
+from processor.dialects.openai_chat_edits import Clamp, Drop, Effort, Rename, SchemaToObject, Set, ToolChoice
 from processor.dialects.openai_chat_messages import DEVELOPER_TO_SYSTEM, Messages
 from processor.dialects.openai_chat_repairs import MessageAtEnd, ReasoningContent, ToolCalls
 from processor.dialects.openai_chat_rules import CodeInside
@@ -48,6 +48,7 @@ _MAY_THINK = ("minimax-m3*",)
 
 _EDITS = (
     Messages((DEVELOPER_TO_SYSTEM,)),
+    SchemaToObject(unless=("minimax-text-*",), objects=False),
     Drop(OPENAI_ONLY | PENALTIES | {"logit_bias", "n"}),
     Rename("max_tokens", "max_completion_tokens"),
     Clamp("temperature", 0.01, 1.0),

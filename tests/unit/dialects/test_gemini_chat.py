@@ -43,7 +43,6 @@ def refusal_of(**fields: Any) -> MalformedRequest:
     ("name", "value"),
     [
         ("logit_bias", {"5": 1}),
-        ("parallel_tool_calls", False),
         ("functions", [{"name": "f"}]),
         ("web_search_options", {}),
         ("audio", {"voice": "alloy", "format": "wav"}),
