@@ -27,7 +27,7 @@ from processor.exchange.meter import MeterExchange
 from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.server import start
 from processor.extproc.servicer import Servicer
-from processor.policy.health import Healths
+from processor.policy.health import Circuit, Healths
 from processor.ports import Caller
 from processor.state import State
 from processor.topology import Target, Topology, build
@@ -73,7 +73,7 @@ def load(config_file: Path | None, state: State, environ: Mapping[str, str] | No
 def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Servicer:
     """Everything a worker serves with."""
     clock = time.monotonic
-    ledger, healths = Ledger(clock), Healths()
+    ledger, healths = Ledger(clock), Healths(_circuit(setup.config))
     gateway = Gateway(
         topology=setup.topology,
         keyring=Keyring(setup.config.keys),
@@ -99,6 +99,11 @@ def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Serv
             names.METER_FILTER: lambda request_id: MeterExchange(request_id, observations, clock),
         }
     )
+
+
+def _circuit(config: Config) -> Circuit:
+    settings = config.circuit
+    return Circuit(failures=settings.failures, open_for=settings.open, longest=settings.longest)
 
 
 class KeyRotation:

@@ -27,12 +27,15 @@ class Candidate:
     health: Health
 
 
+_EXPLORED = 0.05
+"""Of the requests by latency, the share that asks whoever is drawn: times that nobody measures grow old."""
+
 Draw = Callable[[], float]
 """Uniform in [0, 1)."""
 
 
 def order(strategy: Strategy, candidates: Sequence[Candidate], draw: Draw, now: float) -> list[int]:
-    """The candidates' numbers, the first to try first: by the strategy, and those whose circuit is open behind all others.
+    """The candidates' numbers, the first to try first: by the strategy, those whose circuit is open behind all others.
 
     An open circuit that may be probed has its own place for one request; that request is the probe.
     """
@@ -75,11 +78,15 @@ def _load(candidate: Candidate) -> tuple[bool, float]:
 def _latency(candidates: Sequence[Candidate], draw: Draw) -> list[int]:
     """The quicker of two by chance, so that nobody is trampled; the others by how quick they are.
 
-    One that has not answered yet counts as quick: somebody has to find out.
+    One that has not answered yet counts as quick, and now and then one is asked whatever is known of it: somebody has
+    to find out.
     """
     listed = [number for number, candidate in enumerate(candidates) if candidate.weight] or list(range(len(candidates)))
-    pair = {listed[int(draw() * len(listed))], listed[int(draw() * len(listed))]}
-    first = min(pair, key=lambda number: candidates[number].health.latency or 0.0)
+    one = listed.pop(int(draw() * len(listed)))
+    first = one
+    if listed and draw() >= _EXPLORED:
+        other = listed[int(draw() * len(listed))]
+        first = min(one, other, key=lambda number: candidates[number].health.latency or 0.0)
     others = (number for number in range(len(candidates)) if number != first)
     return [first, *sorted(others, key=lambda n: (candidates[n].weight == 0, candidates[n].health.latency or 0.0))]
 
