@@ -1,4 +1,4 @@
-"""A target that fails is left alone for a while, and found again when it has recovered; strategies look at the living."""
+"""A target that fails is left alone for a while and found again; strategies look at the living."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A target's circuit: opens on failures in a row or as long as it is told, lets one probe through, closes by success."""
+"""A target's circuit: failures in a row open it, or as long as it is told; one probe goes, and success closes it."""
 
 from __future__ import annotations
 
