@@ -27,6 +27,7 @@ from processor.exchange.meter import MeterExchange
 from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.server import start
 from processor.extproc.servicer import Servicer
+from processor.policy.health import Circuit, Healths
 from processor.ports import Caller
 from processor.state import State
 from processor.topology import Target, Topology, build
@@ -72,17 +73,19 @@ def load(config_file: Path | None, state: State, environ: Mapping[str, str] | No
 def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Servicer:
     """Everything a worker serves with."""
     clock = time.monotonic
-    ledger = Ledger(clock)
+    ledger, healths = Ledger(clock), Healths(_circuit(setup.config))
     gateway = Gateway(
         topology=setup.topology,
         keyring=Keyring(setup.config.keys),
         ledger=ledger,
+        healths=healths,
         clock=clock,
         epoch=time.time,
         chance=random.random,
     )
     upstream = Upstream(
         ledger=ledger,
+        healths=healths,
         observations=observations,
         clock=clock,
         epoch=time.time,
@@ -96,6 +99,11 @@ def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Serv
             names.METER_FILTER: lambda request_id: MeterExchange(request_id, observations, clock),
         }
     )
+
+
+def _circuit(config: Config) -> Circuit:
+    settings = config.circuit
+    return Circuit(failures=settings.failures, open_for=settings.open, longest=settings.longest)
 
 
 class KeyRotation:

@@ -28,7 +28,6 @@ _URL_PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 _FILE = "file:"
 _SECRET_BYTES = 64 * 1024
 """Read of a secret's file: more than any vendor's key, less than a file named by mistake."""
-_LATER_STRATEGIES = ("least_busy", "latency")
 
 
 class Expected(ValueError):
@@ -109,13 +108,6 @@ def label(value: object, _: Written) -> object:
     """A name for people to read."""
     if isinstance(value, str) and not (value.isprintable() and 1 <= len(value.strip()) <= _LABEL_CHARACTERS):
         raise Expected("expected a name of 1 to 256 printable characters")
-    return value
-
-
-def strategy(value: object, _: Written) -> object:
-    """Refuse by name what will come later."""
-    if value in _LATER_STRATEGIES:
-        raise ValueError(f"the strategy {value} is not available yet: use weighted or failover")
     return value
 
 

@@ -21,7 +21,7 @@ Sha256 = Annotated[str, Reader(readers.sha256)]
 BaseURL = Annotated[str, Reader(readers.base_url)]
 FilePath = Annotated[str, Reader(readers.file_path)]
 Secret = Annotated[str, Reader(readers.secret)]
-Strategy = Annotated[Literal["weighted", "failover"], Reader(readers.strategy)]
+Strategy = Literal["weighted", "failover", "least_busy", "latency"]
 
 ONE_OR_MORE = "one or more"
 """In the annotation of a list that may be written as its one item."""
@@ -115,6 +115,17 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Shell-style patterns; empty: every model."""
 
 
+class CircuitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a target that fails is left alone, and for how long."""
+
+    failures: Annotated[int, Meta(ge=0)] = 5
+    """In a row; 0: it never is."""
+    open: Seconds = 10.0
+    """Seconds, the first time; twice as long each time its probe fails."""
+    longest: Seconds = 300.0
+    """Seconds at most, whatever a vendor asks for."""
+
+
 class UsageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where usage records go."""
 
@@ -137,6 +148,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     keys: tuple[KeyConfig, ...] = ()
     usage: UsageConfig = UsageConfig()
+    circuit: CircuitConfig = CircuitConfig()
     drop_params: bool = False
     """Whether parameters that a target cannot do are left out; if not, they are a 400."""
     demo: bool = False

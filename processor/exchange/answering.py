@@ -25,7 +25,8 @@ from processor.exchange.messages import (
     Send,
 )
 from processor.policy.estimate import GENERATING, READING, estimate_tokens
-from processor.policy.failover import RETRIABLE_STATUSES
+from processor.policy.failover import cooldown, is_targets_fault, passes_on
+from processor.policy.health import Health
 from processor.schema.error import ErrorForm
 from processor.topology import Target
 from processor.wire.encoding import Decoder, decoder_for
@@ -72,9 +73,10 @@ class Sent:
 class Answering:
     """One attempt's answer. `deadline` is when something has to have come, if there is a limit."""
 
-    def __init__(self, sent: Sent, ledger: Ledger, observations: Observations) -> None:
+    def __init__(self, sent: Sent, ledger: Ledger, health: Health, observations: Observations) -> None:
         self._sent = sent
         self._ledger = ledger
+        self._health = health
         self._observations = observations
         self._headers: Headers = {}
         self._decoder: Decoder | None = None
@@ -205,6 +207,7 @@ class Answering:
         headers: HeaderPairs = (("content-type", kind),) if kind else ()
         if not self._reader.streams:
             headers = (("content-length", str(len(out))), *headers)
+        self._health.succeeded(latency=self._now - self._sent.at)
         actions = (self._begin(headers, facts), Send(out, ended))
         self._await_next(ended=ended)
         return actions
@@ -234,11 +237,14 @@ class Answering:
     def _fail(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
         self._over = True
+        if is_targets_fault(error.status):
+            after = cooldown(error.status, self._headers.get("retry-after", ""))
+            self._health.failed(self._now, cooldown=after)
         if self._begun:
             self._ledger.discard(self._sent.request_id)
             facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}
             return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
-        if self._sent.attempt < len(self._sent.plan.targets) and error.status in RETRIABLE_STATUSES:
+        if self._sent.attempt < len(self._sent.plan.targets) and passes_on(error.status):
             return self._pass_on(error, ended=ended)
         self._ledger.discard(self._sent.request_id)
         body = self._sent.errors.body(error)

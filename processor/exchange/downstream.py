@@ -23,7 +23,8 @@ from processor.exchange.messages import (
     Respond,
 )
 from processor.exchange.request_body import read_body
-from processor.policy.routing import first_target
+from processor.policy.health import Healths
+from processor.policy.routing import Candidate, order
 from processor.schema.models import model_body, models_body
 from processor.topology import Model, Target, Topology, allowed
 
@@ -39,6 +40,7 @@ class Gateway:
     topology: Topology
     keyring: Keyring
     ledger: Ledger
+    healths: Healths
     clock: Callable[[], float]
     """Monotonic seconds."""
     epoch: Callable[[], float]
@@ -119,8 +121,7 @@ class DownstreamExchange:
         facts["request_model"] = read.model
         model = self._model(read.model)
         facts["request_model"] = model.name
-        start = first_target(model.strategy, [target.weight for target in model.targets], self._gateway.chance())
-        targets = (model.targets[start:] + model.targets[:start])[: model.attempts]
+        targets = self._ordered(model)
         facts["provider"] = targets[0].provider.name  # until another target answers
         plan = Plan(
             key=self._key.name if self._key else "",
@@ -136,6 +137,13 @@ class DownstreamExchange:
         )
         self._gateway.ledger.put(self._request_id, plan)
         return Proceed(set_headers=_route_headers(model, targets), clear_route_cache=True, facts=facts)
+
+    def _ordered(self, model: Model) -> tuple[Target, ...]:
+        """The targets of the attempts."""
+        gateway = self._gateway
+        candidates = [Candidate(target.weight, gateway.healths.of(str(target))) for target in model.targets]
+        numbers = order(model.strategy, candidates, gateway.chance, gateway.clock())
+        return tuple(model.targets[number] for number in numbers[: model.attempts])
 
     def _model(self, name: str) -> Model:
         model = self._gateway.topology.resolve(name)

@@ -24,6 +24,7 @@ from processor.exchange.messages import (
     Respond,
     Send,
 )
+from processor.policy.health import Health, Healths
 from processor.ports import Caller
 from processor.schema.error import OPENAI_ERRORS, ErrorForm
 from processor.topology import Target
@@ -38,6 +39,7 @@ class Upstream:
     """What every attempt of a worker shares."""
 
     ledger: Ledger
+    healths: Healths
     observations: Observations
     clock: Callable[[], float]
     epoch: Callable[[], float]
@@ -57,6 +59,7 @@ class UpstreamExchange:
         self._spent = 0.0
         self._answering: Answering | None = None
         self._following: Following | None = None
+        self._health: Health | None = None
         self.done = False
 
     @property
@@ -83,6 +86,8 @@ class UpstreamExchange:
 
     def close(self) -> None:
         """Account for an answer that was cut."""
+        if self._health:
+            self._health.in_flight -= 1
         if self._answering:
             self._answering.close()
 
@@ -131,7 +136,9 @@ class UpstreamExchange:
             at=self._upstream.clock(),
             deadline=None if plan.model.ttft is None else now + plan.model.ttft,
         )
-        self._answering = Answering(sent, ledger, self._upstream.observations)
+        self._health = self._upstream.healths.of(str(target))
+        self._health.in_flight += 1
+        self._answering = Answering(sent, ledger, self._health, self._upstream.observations)
         return action
 
     def _note_unanswered(self, plan: Plan, attempt: int) -> None:
@@ -141,6 +148,7 @@ class UpstreamExchange:
             if number not in known:
                 target = str(plan.targets[number - 1])
                 plan.failed.append(FailedAttempt(number, target, 0, "upstream_unavailable", 0.0))
+                self._upstream.healths.of(target).failed(self._upstream.clock())
 
     def _translated(self, event: RequestHeaders, target: Target, translator: Translator, asked: Asked) -> Replace:
         provider, upstream = target.provider, self._upstream

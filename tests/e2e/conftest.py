@@ -26,6 +26,7 @@ def configuration(vendor: FakeVendor) -> str:
     return f"""
 workers: 2
 drain: 10s
+circuit: {{failures: 0}}
 providers:
 {providers}
 {golden_providers(vendor.url)}

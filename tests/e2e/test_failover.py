@@ -16,6 +16,8 @@ BACKUP = "/chat/completions"
 ERROR = {"error": {"message": "overloaded", "type": "overloaded_error", "code": "overloaded"}}
 
 FAULTS = {
+    "a rejected key": openai_error(401, "who are you?"),
+    "a bill": openai_error(402, "pay first"),
     "429": openai_error(429, "slow down", headers=[("retry-after", "1")]),
     "500": openai_error(500, "oops"),
     "503 with HTML": Reply.of(b"<html>busy</html>", status=503, headers=[("content-type", "text/html")]),
@@ -86,7 +88,7 @@ async def test_each_attempt_carries_only_its_own_credential_and_model(
     assert first.header("host") == second.header("host") == vendor.host
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, "context_length_exceeded"), (401, "invalid_api_key"), (422, "bad")])
+@pytest.mark.parametrize(("status", "code"), [(400, "context_length_exceeded"), (413, "too_large"), (422, "bad")])
 async def test_what_another_target_cannot_make_good_is_told(
     client: httpx.AsyncClient, vendor: FakeVendor, status: int, code: str
 ) -> None:

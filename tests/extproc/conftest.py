@@ -66,6 +66,7 @@ async def envoy(state: State, caller: ScriptedCaller) -> AsyncIterator[Envoy]:
 providers:
 {providers}
 {golden_providers("https://house.example")}
+circuit: {{failures: 0}}
 models:
   two:
     targets: [{{provider: deepseek, model: a}}, {{provider: moonshot, model: b}}]

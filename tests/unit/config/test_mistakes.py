@@ -212,15 +212,10 @@ MISTAKES = {
         "models.chat-fast.targets",
         "every weight is 0: one at least must be more",
     ),
-    "later strategy": (
-        model(model="\n    strategy: least_busy  # <-"),
-        "models.chat-fast.strategy",
-        "the strategy least_busy is not available yet: use weighted or failover",
-    ),
     "no such strategy": (
         model(model="\n    strategy: random  # <-"),
         "models.chat-fast.strategy",
-        'expected weighted or failover, got "random"',
+        'expected weighted or failover or least_busy or latency, got "random"',
     ),
     "model name with a space": (
         "demo: true\nmodels:\n  a b: {targets: [{provider: demo, model: a}]}  # <-",

@@ -43,3 +43,8 @@ def test_more_text_is_never_fewer_tokens(size: int, more: int) -> None:
 def test_an_estimate_is_within_a_third_of_what_tokenizers_come_to(text: str, tokens: int) -> None:
     """A token for each word and mark of the English text, three for four characters of the Chinese one."""
     assert tokens * 2 / 3 <= estimate_text(text) <= tokens * 4 / 3
+
+
+def test_estimates_are_near_what_tokenisers_count() -> None:
+    assert 9 <= estimate_text("The quick brown fox jumps over the lazy dog.") <= 13
+    assert 4 <= estimate_text("今天天气很好") <= 7
