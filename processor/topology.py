@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from itertools import product
@@ -157,6 +157,11 @@ class Topology:
         return Model(name=str(target), targets=(target,), direct=True, drop_params=self.drop_params)
 
 
+def _attempts(targets: Sequence[Target], wanted: int) -> int:
+    """How often a request is tried at most: each target once, and once more where all have failed."""
+    return route_length(len({target.provider.name for target in targets}), min(wanted, 2 * len(targets)))
+
+
 def _routes(providers: tuple[str, ...], attempts: int) -> Iterator[tuple[str, ...]]:
     """The sequences of these providers that are as long as there are attempts.
 
@@ -240,7 +245,7 @@ def _model(name: str, config: Config, providers: Mapping[str, Provider]) -> Mode
         name=name,
         targets=tuple(targets),
         strategy=Strategy(settings.strategy),
-        attempts=route_length(len({target.provider.name for target in targets}), settings.retry.attempts),
+        attempts=_attempts(targets, settings.retry.attempts),
         ttft=settings.retry.ttft,
         idle=settings.retry.idle,
         timeout=settings.retry.timeout,

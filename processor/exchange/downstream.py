@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import cycle, islice
 from urllib.parse import unquote
 
 from processor import names
@@ -143,7 +144,7 @@ class DownstreamExchange:
         gateway = self._gateway
         candidates = [Candidate(target.weight, gateway.healths.of(str(target))) for target in model.targets]
         numbers = order(model.strategy, candidates, gateway.chance, gateway.clock())
-        return tuple(model.targets[number] for number in numbers[: model.attempts])
+        return tuple(model.targets[number] for number in islice(cycle(numbers), model.attempts))
 
     def _model(self, name: str) -> Model:
         model = self._gateway.topology.resolve(name)

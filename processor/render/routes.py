@@ -94,13 +94,16 @@ def _openai(endpoint: Endpoint, match: RouteMatch) -> Plain:
 
 
 def _retry_policy() -> RetryPolicy:
-    """How many tries there are is the processor's to say, in `x-envoy-max-retries`; another target needs no wait."""
+    """How many tries there are is the processor's to say, in `x-envoy-max-retries`.
+
+    The first comes nearly at once, for it goes to another target as a rule; the later ones wait longer, by chance.
+    """
     return RetryPolicy(
         retry_on="connect-failure,refused-stream,reset,retriable-status-codes",
         num_retries=0,
         retriable_status_codes=[names.RETRY_STATUS],
         retry_back_off=RetryPolicyRetryBackOff(
-            base_interval=dt.timedelta(milliseconds=1), max_interval=dt.timedelta(milliseconds=10)
+            base_interval=dt.timedelta(milliseconds=5), max_interval=dt.timedelta(milliseconds=250)
         ),
     )
 

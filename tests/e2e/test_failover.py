@@ -187,16 +187,22 @@ async def test_failed_attempts_are_in_the_record(
     assert (record["provider"], record["attempts"], record["status"]) == ("deepseek", 3, 200)
 
 
-async def test_nothing_is_sent_more_often_than_there_are_targets(
+async def test_a_lone_fault_is_made_good_by_the_same_target(client: httpx.AsyncClient, vendor: FakeVendor) -> None:
+    vendor.script(BACKUP, openai_error(500, "oops"), chat_reply("again"))
+    answer = await client.post("/v1/chat/completions", json=body("chat", stream=False))
+    assert (answer.status_code, answer.headers["x-gateway-attempts"]) == (200, "2")
+
+
+async def test_nothing_is_sent_more_often_than_to_each_target_and_once_more(
     client: httpx.AsyncClient, vendor: FakeVendor, gateway: Gateway
 ) -> None:
     vendor.default = openai_error(503, "busy")
     answer = await client.post("/v1/chat/completions", json=body("chat", stream=False))
     assert answer.status_code == 503
-    assert vendor.count == 1
+    assert vendor.count == 2, "one target has a second try"
     answer = await client.post(
         "/v1/chat/completions", json=body("backed-up", stream=False), headers={"x-envoy-max-retries": "9"}
     )
     assert answer.status_code == 503
-    assert vendor.count == 3
+    assert vendor.count == 4, "three targets, of which one is dead, have one each: three is all there are"
     assert gateway.process is not None

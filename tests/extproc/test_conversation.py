@@ -43,11 +43,11 @@ async def test_a_bad_key_is_refused_before_the_body_is_read(envoy: Envoy) -> Non
     assert await stream.receive() is None
 
 
-async def test_the_plan_picks_a_composite_and_as_many_retries_as_other_targets(envoy: Envoy) -> None:
+async def test_the_plan_picks_a_route_with_each_target_and_the_first_once_more(envoy: Envoy) -> None:
     headers, refused, metadata = await envoy.ask("r2", body("two"), BEARER)
     assert refused is None
-    assert headers[names.CLUSTER_HEADER] == "route/deepseek+moonshot+moonshot"
-    assert headers[names.MAX_RETRIES_HEADER] == "1"
+    assert headers[names.CLUSTER_HEADER] == "route/deepseek+moonshot+deepseek"
+    assert headers[names.MAX_RETRIES_HEADER] == "2"
     assert metadata["gateway"]["key"] == "tests"
 
 
