@@ -25,8 +25,8 @@ from processor.exchange.messages import (
     Send,
 )
 from processor.policy.estimate import GENERATING, READING, estimate_tokens
-from processor.policy.failover import cooldown, is_targets_fault, passes_on
 from processor.policy.health import Health
+from processor.policy.verdict import Blame, Outcome, Verdict, judge
 from processor.schema.error import ErrorForm
 from processor.topology import Target
 from processor.wire.encoding import Decoder, decoder_for
@@ -34,6 +34,9 @@ from processor.wire.json import JSONError, encode
 
 JSON_TYPE = ("content-type", "application/json")
 
+_AGAINST_THE_TARGET = frozenset({Blame.TARGET, Blame.LIMIT, Blame.CREDENTIAL})
+_DIGITS = 6
+"""Of a Retry-After: eleven days."""
 _LATE = ("The vendor did not begin to answer in time.", "upstream_timeout")
 _STALLED = ("The vendor stopped in the middle of its answer.", "upstream_stalled")
 
@@ -237,20 +240,32 @@ class Answering:
     def _fail(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
         self._over = True
-        if is_targets_fault(error.status):
-            after = cooldown(error.status, self._headers.get("retry-after", ""))
-            self._health.failed(self._now, cooldown=after)
+        verdict = judge(Outcome.of(error, content_seen=self._begun, retry_after=self._retry_after()))
+        if verdict.blame in _AGAINST_THE_TARGET:
+            self._health.failed(self._now, cooldown=verdict.cooldown or 0.0)
         if self._begun:
             self._ledger.discard(self._sent.request_id)
             facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}
             return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
-        if self._sent.attempt < len(self._sent.plan.targets) and passes_on(error.status):
+        if self._is_passed_on(verdict):
             return self._pass_on(error, ended=ended)
         self._ledger.discard(self._sent.request_id)
         body = self._sent.errors.body(error)
         headers = ((":status", str(error.status)), ("content-length", str(len(body))), JSON_TYPE)
         facts = {"error": error.code, "usage_source": UsageSource.NONE}
         return (self._begin(headers, facts), Send(body, ended))
+
+    def _retry_after(self) -> float | None:
+        """Seconds, where the vendor says how many; a date is not read."""
+        said = self._headers.get("retry-after", "")
+        return float(said) if said.isdecimal() and len(said) <= _DIGITS else None
+
+    def _is_passed_on(self, verdict: Verdict) -> bool:
+        """Whether the next attempt is to answer, at another target or at this one again."""
+        targets, attempt = self._sent.plan.targets, self._sent.attempt
+        if attempt == len(targets):
+            return False
+        return verdict.retry_same if targets[attempt] is self._sent.target else verdict.retry_next
 
     def _pass_on(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Let the next attempt answer: Envoy sees a status it retries, and the client none of this."""

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.policy.failover import cooldown, is_targets_fault, passes_on
 from processor.policy.health import Circuit, Health, Healths
 
 CIRCUIT = Circuit(failures=3, open_for=10.0, longest=60.0)
@@ -107,23 +106,3 @@ def test_targets_that_nobody_names_any_more_are_forgotten() -> None:
     for number in range(1, 5000):
         healths.of(f"a/{number}")
     assert healths.of("a/0") is not first
-
-
-@pytest.mark.parametrize("status", [400, 404, 405, 413, 415, 422])
-def test_what_the_client_did_wrong_is_neither_passed_on_nor_held_against_the_target(status: int) -> None:
-    assert not passes_on(status)
-    assert not is_targets_fault(status)
-
-
-@pytest.mark.parametrize("status", [401, 402, 403, 408, 425, 429, 500, 502, 503, 504, 529])
-def test_what_another_target_may_do_better_is_passed_on(status: int) -> None:
-    assert passes_on(status)
-    assert is_targets_fault(status)
-
-
-@pytest.mark.parametrize(
-    ("status", "retry_after", "seconds"),
-    [(429, "7", 7.0), (429, "", 1.0), (429, "soon", 1.0), (429, "9" * 30, 1.0), (401, "", 60.0), (500, "7", 0.0)],
-)
-def test_a_target_is_left_alone_for_as_long_as_it_asks(status: int, retry_after: str, seconds: float) -> None:
-    assert cooldown(status, retry_after) == seconds
