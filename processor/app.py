@@ -27,7 +27,8 @@ from processor.exchange.meter import MeterExchange
 from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.server import start
 from processor.extproc.servicer import Servicer
-from processor.policy.health import Circuit, Healths
+from processor.policy.circuit import CircuitSettings
+from processor.policy.health import Healths
 from processor.ports import Caller
 from processor.state import State
 from processor.topology import Target, Topology, build
@@ -86,6 +87,7 @@ def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Serv
     upstream = Upstream(
         ledger=ledger,
         healths=healths,
+        circuits=setup.config.circuit.failures > 0,
         observations=observations,
         clock=clock,
         epoch=time.time,
@@ -101,9 +103,11 @@ def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Serv
     )
 
 
-def _circuit(config: Config) -> Circuit:
+def _circuit(config: Config) -> CircuitSettings:
     settings = config.circuit
-    return Circuit(failures=settings.failures, open_for=settings.open, longest=settings.longest)
+    return CircuitSettings(
+        consecutive_failures=settings.failures or 1, open_for=settings.open, open_for_most=settings.longest
+    )
 
 
 class KeyRotation:

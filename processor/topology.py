@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 from processor import names
 from processor.config import Config, ProviderConfig
 from processor.errors import ConfigError
+from processor.policy.health import TargetKey
+from processor.policy.ordering import Candidate
 from processor.policy.routing import Strategy
 from processor.vendors import DIALECTS, VENDORS, find
 from processor.vendors._vendor import Vendor
@@ -88,6 +90,11 @@ class Target:
     def __str__(self) -> str:
         return f"{self.provider.name}/{self.model}"
 
+    @property
+    def key(self) -> TargetKey:
+        """What its health is kept under."""
+        return TargetKey(self.provider.name, self.model)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
@@ -95,6 +102,8 @@ class Model:
 
     name: str
     targets: tuple[Target, ...]
+    candidates: tuple[Candidate, ...] = ()
+    """The targets as their order is decided."""
     strategy: Strategy = Strategy.FAILOVER
     attempts: int = 1
     ttft: float | None = None
@@ -154,7 +163,10 @@ class Topology:
 
     def _direct(self, provider: Provider, model: str) -> Model:
         target = Target(provider=provider, model=model)
-        return Model(name=str(target), targets=(target,), direct=True, drop_params=self.drop_params)
+        candidates = (Candidate(name=str(target)),)
+        return Model(
+            name=str(target), targets=(target,), candidates=candidates, direct=True, drop_params=self.drop_params
+        )
 
 
 def _attempts(targets: Sequence[Target], wanted: int) -> int:
@@ -244,6 +256,7 @@ def _model(name: str, config: Config, providers: Mapping[str, Provider]) -> Mode
     return Model(
         name=name,
         targets=tuple(targets),
+        candidates=tuple(Candidate(name=str(target), weight=target.weight) for target in targets),
         strategy=Strategy(settings.strategy),
         attempts=_attempts(targets, settings.retry.attempts),
         ttft=settings.retry.ttft,

@@ -25,8 +25,8 @@ from processor.exchange.messages import (
     Send,
 )
 from processor.policy.estimate import GENERATING, READING, estimate_tokens
-from processor.policy.health import Health
-from processor.policy.verdict import Blame, Outcome, Verdict, judge
+from processor.policy.health import Attempt
+from processor.policy.verdict import ANSWERED, Outcome, Verdict, judge
 from processor.schema.error import ErrorForm
 from processor.topology import Target
 from processor.wire.encoding import Decoder, decoder_for
@@ -34,7 +34,6 @@ from processor.wire.json import JSONError, encode
 
 JSON_TYPE = ("content-type", "application/json")
 
-_AGAINST_THE_TARGET = frozenset({Blame.TARGET, Blame.LIMIT, Blame.CREDENTIAL})
 _DIGITS = 6
 """Of a Retry-After: eleven days."""
 _LATE = ("The vendor did not begin to answer in time.", "upstream_timeout")
@@ -69,6 +68,8 @@ class Sent:
     """From 1."""
     at: float
     """When, in the ledger's clock."""
+    circuits: bool
+    """Whether a failure may open the target's circuit."""
     deadline: float | None
     """When its first content must have come; None for no limit."""
 
@@ -76,10 +77,10 @@ class Sent:
 class Answering:
     """One attempt's answer. `deadline` is when something has to have come, if there is a limit."""
 
-    def __init__(self, sent: Sent, ledger: Ledger, health: Health, observations: Observations) -> None:
+    def __init__(self, sent: Sent, ledger: Ledger, attempt: Attempt, observations: Observations) -> None:
         self._sent = sent
         self._ledger = ledger
-        self._health = health
+        self._attempt = attempt
         self._observations = observations
         self._headers: Headers = {}
         self._decoder: Decoder | None = None
@@ -205,12 +206,16 @@ class Answering:
             facts = _usage_facts(self._tally(finished=True))
         if self._begun:
             self._await_next(ended=ended)
+            if ended:
+                self._attempt.end(self._now, ANSWERED)
             return (Send(out, ended, facts),)
         kind = self._reader.content_type
         headers: HeaderPairs = (("content-type", kind),) if kind else ()
         if not self._reader.streams:
             headers = (("content-length", str(len(out))), *headers)
-        self._health.succeeded(latency=self._now - self._sent.at)
+        self._attempt.first_content(self._now)
+        if ended:
+            self._attempt.end(self._now, ANSWERED)
         actions = (self._begin(headers, facts), Send(out, ended))
         self._await_next(ended=ended)
         return actions
@@ -241,8 +246,7 @@ class Answering:
         """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
         self._over = True
         verdict = judge(Outcome.of(error, content_seen=self._begun, retry_after=self._retry_after()))
-        if verdict.blame in _AGAINST_THE_TARGET:
-            self._health.failed(self._now, cooldown=verdict.cooldown or 0.0)
+        self._attempt.end(self._now, verdict if self._sent.circuits else None, error.code)
         if self._begun:
             self._ledger.discard(self._sent.request_id)
             facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}

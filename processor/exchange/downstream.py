@@ -25,7 +25,7 @@ from processor.exchange.messages import (
 )
 from processor.exchange.request_body import read_body
 from processor.policy.health import Healths
-from processor.policy.routing import Candidate, order
+from processor.policy.ordering import order
 from processor.schema.models import model_body, models_body
 from processor.topology import Model, Target, Topology, allowed
 
@@ -142,8 +142,8 @@ class DownstreamExchange:
     def _ordered(self, model: Model) -> tuple[Target, ...]:
         """The targets of the attempts."""
         gateway = self._gateway
-        candidates = [Candidate(target.weight, gateway.healths.of(str(target))) for target in model.targets]
-        numbers = order(model.strategy, candidates, gateway.chance, gateway.clock())
+        healths = [gateway.healths.of(target.key) for target in model.targets]
+        numbers = order(model.strategy, model.candidates, healths, now=gateway.clock(), draw=gateway.chance())
         return tuple(model.targets[number] for number in islice(cycle(numbers), model.attempts))
 
     def _model(self, name: str) -> Model:

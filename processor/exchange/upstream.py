@@ -24,7 +24,8 @@ from processor.exchange.messages import (
     Respond,
     Send,
 )
-from processor.policy.health import Health, Healths
+from processor.policy.health import Attempt, Healths
+from processor.policy.verdict import UNREACHED, judge
 from processor.ports import Caller
 from processor.schema.error import OPENAI_ERRORS, ErrorForm
 from processor.topology import Target
@@ -40,6 +41,8 @@ class Upstream:
 
     ledger: Ledger
     healths: Healths
+    circuits: bool
+    """Whether failures open them."""
     observations: Observations
     clock: Callable[[], float]
     epoch: Callable[[], float]
@@ -59,7 +62,7 @@ class UpstreamExchange:
         self._spent = 0.0
         self._answering: Answering | None = None
         self._following: Following | None = None
-        self._health: Health | None = None
+        self._attempt: Attempt | None = None
         self.done = False
 
     @property
@@ -86,8 +89,8 @@ class UpstreamExchange:
 
     def close(self) -> None:
         """Account for an answer that was cut."""
-        if self._health:
-            self._health.in_flight -= 1
+        if self._attempt:
+            self._attempt.end(self._upstream.clock(), None)
         if self._answering:
             self._answering.close()
 
@@ -125,6 +128,7 @@ class UpstreamExchange:
         except GatewayError as error:
             ledger.discard(self._request_id)
             return _local(error, errors)
+        attempt_at = self._attempt = self._upstream.healths.of(target.key).begin(now)
         sent = Sent(
             request_id=self._request_id,
             plan=plan,
@@ -132,13 +136,12 @@ class UpstreamExchange:
             translator=translator,
             asked=asked,
             errors=errors,
+            circuits=self._upstream.circuits,
             attempt=attempt,
             at=self._upstream.clock(),
             deadline=None if plan.model.ttft is None else now + plan.model.ttft,
         )
-        self._health = self._upstream.healths.of(str(target))
-        self._health.in_flight += 1
-        self._answering = Answering(sent, ledger, self._health, self._upstream.observations)
+        self._answering = Answering(sent, ledger, attempt_at, self._upstream.observations)
         return action
 
     def _note_unanswered(self, plan: Plan, attempt: int) -> None:
@@ -148,7 +151,8 @@ class UpstreamExchange:
             if number not in known:
                 target = str(plan.targets[number - 1])
                 plan.failed.append(FailedAttempt(number, target, 0, "upstream_unavailable", 0.0))
-                self._upstream.healths.of(target).failed(self._upstream.clock())
+                health, now = self._upstream.healths.of(plan.targets[number - 1].key), self._upstream.clock()
+                health.begin(now).end(now, judge(UNREACHED) if self._upstream.circuits else None)
 
     def _translated(self, event: RequestHeaders, target: Target, translator: Translator, asked: Asked) -> Replace:
         provider, upstream = target.provider, self._upstream

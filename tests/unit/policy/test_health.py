@@ -1,108 +1,178 @@
-"""A target's circuit: failures in a row open it, or as long as it is told; one probe goes, and success closes it."""
-
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processor.policy.health import Circuit, Health, Healths
+from processor.policy.circuit import CircuitSettings, State
+from processor.policy.health import Health, Healths, TargetKey
+from processor.policy.verdict import ANSWERED, Blame, Outcome, Verdict, judge
 
-CIRCUIT = Circuit(failures=3, open_for=10.0, longest=60.0)
-
-
-def failed(times: int, *, now: float = 0.0) -> Health:
-    health = Health(CIRCUIT)
-    for _ in range(times):
-        health.failed(now)
-    return health
+_NOW = 1000.0
+_FAILED = judge(Outcome(status=500))
+_LIMITED = judge(Outcome(status=429, retry_after=9.0))
+_REJECTED = judge(Outcome(status=401))
 
 
-def test_it_opens_on_failures_in_a_row() -> None:
-    assert failed(2).is_closed
-    opened = failed(3)
-    assert not opened.is_closed
-    assert not opened.may_be_tried(9.9)
-    assert opened.may_be_tried(10.0)
+def _key(number: int) -> TargetKey:
+    return TargetKey("house", f"model{number}")
 
 
-def test_a_success_between_them_begins_the_count_again() -> None:
-    health = failed(2)
-    health.succeeded(latency=0.1)
-    health.failed(0.0)
-    health.failed(0.0)
-    assert health.is_closed
+@given(ends=st.lists(st.tuples(st.sampled_from([None, ANSWERED, _FAILED, _LIMITED, _REJECTED]), st.integers(1, 3))))
+def test_attempts_under_way_are_counted_until_their_first_end(ends: list[tuple[Verdict | None, int]]) -> None:
+    health = Health()
+    attempts = [health.begin(_NOW) for _ in ends]
+    assert health.in_flight == len(ends)
+    for attempt, (verdict, times) in zip(attempts, ends, strict=True):
+        for _ in range(times):
+            attempt.end(_NOW + 1, verdict)
+    assert health.in_flight == 0
 
 
-def test_a_cooldown_opens_it_at_once_and_for_as_long_as_is_said() -> None:
-    health = Health(CIRCUIT)
-    health.failed(0.0, cooldown=30.0)
-    assert not health.may_be_tried(29.9)
-    assert health.may_be_tried(30.0)
+def test_the_time_to_the_first_token_is_counted_once() -> None:
+    health = Health()
+    attempt = health.begin(_NOW)
+    attempt.first_content(_NOW + 0.5)
+    attempt.first_content(_NOW + 9)
+    assert health.ttft(_NOW + 9) == 0.5
+    attempt.end(_NOW + 10)
+    attempt.first_content(_NOW + 20)
+    assert health.ttft(_NOW + 20) == 0.5
 
 
-def test_nobody_is_left_alone_for_longer_than_the_longest() -> None:
-    health = Health(CIRCUIT)
-    health.failed(0.0, cooldown=86_400.0)
-    assert health.may_be_tried(60.0)
+def test_recent_times_weigh_most() -> None:
+    health = Health()
+    for second in range(60):
+        health.sample(4.0, _NOW + second)
+    assert health.ttft(_NOW + 60) == pytest.approx(4.0)
+    for second in range(60, 75):  # one half-life
+        health.sample(1.0, _NOW + second)
+    assert health.ttft(_NOW + 75) == pytest.approx(2.5, abs=0.2)
 
 
-def test_only_one_probe_goes_and_one_that_is_never_heard_of_is_given_up() -> None:
-    health = failed(3)
-    health.probe(10.0)
-    assert not health.may_be_tried(11.0)
-    assert health.may_be_tried(70.0)
+@given(samples=st.lists(st.tuples(st.floats(0, 60), st.floats(0, 50)), min_size=1))
+def test_the_average_lies_among_what_it_averages(samples: list[tuple[float, float]]) -> None:
+    health, now = Health(), _NOW
+    for seconds, later in samples:
+        now += later
+        health.sample(seconds, now)
+    known = health.ttft(now)
+    assert known is not None
+    times = [seconds for seconds, _ in samples]
+    assert min(times) - 1e-9 <= known <= max(times) + 1e-9
 
 
-def test_a_failed_probe_doubles_the_time_up_to_the_longest() -> None:
-    health = failed(3)
-    now, waits = 10.0, []
-    for _ in range(4):
-        health.probe(now)
-        health.failed(now)
-        waited = next(seconds for seconds in range(100) if health.may_be_tried(now + seconds))
-        waits.append(waited)
-        now += waited
-    assert waits == [20, 40, 60, 60]
-    health.succeeded(latency=0.1)
-    assert health.is_closed
+def test_an_idle_targets_time_is_forgotten() -> None:
+    health = Health()
+    assert health.ttft(_NOW) is None
+    health.sample(0.5, _NOW)
+    assert health.ttft(_NOW + 60) == 0.5
+    assert health.ttft(_NOW + 61) is None
+
+
+def test_a_first_token_that_never_came_counts_as_slow() -> None:
+    health = Health()
+    health.sample(0.5, _NOW)
+    health.begin(_NOW).end(_NOW + 8.0, _FAILED)
+    assert health.ttft(_NOW + 8) == pytest.approx(4.8, abs=0.3)
+
+
+def test_a_quick_refusal_does_not_make_a_target_look_fast() -> None:
+    health = Health()
+    health.sample(0.5, _NOW)
+    health.begin(_NOW).end(_NOW + 0.01, _FAILED)
+    assert health.ttft(_NOW + 0.01) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "seconds", "why"),
+    [
+        (_LIMITED, 9.0, "rate limited"),
+        (_REJECTED, 300.0, "our key was rejected, or its account is out of funds"),
+    ],
+)
+def test_a_limit_or_a_rejected_key_opens_the_circuit_at_once(verdict: Verdict, seconds: float, why: str) -> None:
+    health = Health()
+    health.begin(_NOW).end(_NOW, verdict)
+    assert health.circuit.remaining(_NOW) == seconds
+    assert health.circuit.why == why
+
+
+def test_failures_in_a_row_open_the_circuit_and_the_first_content_of_a_probe_closes_it() -> None:
+    health = Health(CircuitSettings(consecutive_failures=2, open_for=5.0))
+    for _ in range(2):
+        health.begin(_NOW).end(_NOW, _FAILED)
+    assert health.circuit.state(_NOW) is State.OPEN
+    probe = health.begin(_NOW + 5)
+    assert not health.circuit.admits(_NOW + 5)
+    probe.first_content(_NOW + 6)
+    assert health.circuit.closed
+
+
+def test_streams_that_are_cut_after_their_first_content_open_the_circuit() -> None:
+    health = Health(CircuitSettings(consecutive_failures=3))
     for _ in range(3):
-        health.failed(now)
-    assert health.may_be_tried(now + 10), "after a success it begins small again"
+        attempt = health.begin(_NOW)
+        attempt.first_content(_NOW)
+        attempt.end(_NOW, _FAILED)
+    assert health.circuit.state(_NOW) is State.OPEN
 
 
-def test_it_never_opens_where_it_is_switched_off() -> None:
-    health = Health(Circuit(failures=0))
-    for _ in range(100):
-        health.failed(0.0, cooldown=60.0)
-    assert health.is_closed
+@pytest.mark.parametrize("blame", [Blame.CLIENT, Blame.CONTENT, Blame.CONTEXT, Blame.NONE])
+def test_a_target_that_refuses_what_a_client_asked_is_well(blame: Blame) -> None:
+    health = Health(CircuitSettings(consecutive_failures=2))
+    health.begin(_NOW).end(_NOW, _FAILED)
+    health.begin(_NOW).end(_NOW, Verdict(retry_next=False, retry_same=False, blame=blame, cooldown=None))
+    health.begin(_NOW).end(_NOW, _FAILED)
+    assert health.circuit.closed
 
 
-@given(st.lists(st.one_of(st.none(), st.floats(0, 100)), max_size=60))
-def test_whatever_happens_it_may_be_tried_again_some_time(events: list[float | None]) -> None:
-    health, now = Health(CIRCUIT), 0.0
-    for event in events:
-        now += 1.0
-        if event is None:
-            health.succeeded(latency=0.1)
-            assert health.is_closed
-        else:
-            health.failed(now, cooldown=event)
-    assert health.may_be_tried(now + CIRCUIT.longest)
+def test_clients_that_leave_tell_nothing_and_free_the_probe() -> None:
+    health = Health()
+    health.begin(_NOW).end(_NOW, _LIMITED)
+    for _ in range(3):
+        assert health.circuit.admits(_NOW + 9)
+        health.begin(_NOW + 9).end(_NOW + 9, None)
+    assert not health.circuit.closed
 
 
-def test_the_average_follows_the_latest_times() -> None:
-    health = Health(CIRCUIT)
-    assert health.latency is None
-    for latency in [1.0] * 5 + [0.1] * 20:
-        health.succeeded(latency=latency)
-    assert health.latency == pytest.approx(0.1, abs=0.01)
+def test_a_snapshot_tells_all_of_it() -> None:
+    health = Health()
+    health.begin(_NOW).first_content(_NOW + 0.5)
+    health.begin(_NOW).end(_NOW + 1)
+    health.begin(_NOW).end(_NOW + 1, _FAILED)
+    snapshot = health.snapshot(_NOW + 1)
+    assert (snapshot.state, snapshot.why, snapshot.remaining) == (State.CLOSED, "", 0.0)
+    assert (snapshot.in_flight, snapshot.succeeded, snapshot.failed) == (1, 1, 1)
+    assert snapshot.ttft == pytest.approx(0.75, abs=0.02)  # the one that failed had waited for a second
+    health.begin(_NOW).end(_NOW + 1, _LIMITED)
+    assert health.snapshot(_NOW + 2).state is State.OPEN
+    assert health.snapshot(_NOW + 2).remaining == 8.0
 
 
-def test_targets_that_nobody_names_any_more_are_forgotten() -> None:
-    healths = Healths(CIRCUIT)
-    first = healths.of("a/0")
-    assert healths.of("a/0") is first
-    for number in range(1, 5000):
-        healths.of(f"a/{number}")
-    assert healths.of("a/0") is not first
+def test_each_target_has_its_own_health_and_keeps_it() -> None:
+    healths = Healths()
+    one = healths.of(TargetKey("house", "model", 0))
+    assert healths.of(TargetKey("house", "model", 1)) is not one
+    assert healths.of(TargetKey("house", "model", 0)) is one
+    assert healths.peek(TargetKey("house", "other")) is None
+    assert [key.credential for key, _ in healths] == [1, 0]
+
+
+@given(numbers=st.lists(st.integers(0, 30), max_size=80))
+def test_no_more_targets_are_kept_than_allowed(numbers: list[int]) -> None:
+    healths = Healths(most=8)
+    for number in numbers:
+        assert healths.of(_key(number)) is healths.peek(_key(number))
+        assert len(healths) <= 8
+    latest = list(dict.fromkeys(reversed(numbers)))[:8]
+    assert all(healths.peek(_key(number)) for number in latest)
+
+
+def test_idle_targets_are_forgotten_before_busy_or_broken_ones() -> None:
+    healths = Healths(most=4)
+    healths.of(_key(0)).begin(_NOW)
+    healths.of(_key(1)).begin(_NOW).end(_NOW, _LIMITED)
+    for number in range(2, 50):
+        healths.of(_key(number))
+    assert {key.model for key, _ in healths} == {"model0", "model1", "model48", "model49"}
