@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from processor import names
 from processor.config import Config, ProviderConfig
 from processor.errors import ConfigError
+from processor.policy.affinity import Source
 from processor.policy.health import TargetKey
 from processor.policy.ordering import Candidate
 from processor.policy.routing import Strategy
@@ -105,6 +106,8 @@ class Model:
     candidates: tuple[Candidate, ...] = ()
     """The targets as their order is decided."""
     strategy: Strategy = Strategy.FAILOVER
+    affinity: tuple[Source, ...] = ()
+    """What keeps requests at the same target, the first that a request has."""
     attempts: int = 1
     ttft: float | None = None
     idle: float | None = None
@@ -258,6 +261,7 @@ def _model(name: str, config: Config, providers: Mapping[str, Provider]) -> Mode
         targets=tuple(targets),
         candidates=tuple(Candidate(name=str(target), weight=target.weight) for target in targets),
         strategy=Strategy(settings.strategy),
+        affinity=tuple(map(Source, settings.affinity)),
         attempts=_attempts(targets, settings.retry.attempts),
         ttft=settings.retry.ttft,
         idle=settings.retry.idle,

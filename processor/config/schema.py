@@ -101,6 +101,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     targets: Annotated[tuple[TargetConfig, ...], Meta(min_length=1)]
     strategy: Strategy = "failover"
     retry: RetryConfig = RetryConfig()
+    affinity: Annotated[tuple[Literal["session", "user", "prompt"], ...], ONE_OR_MORE] = ()
+    """What keeps requests at the same target, the first that a request has; empty: nothing."""
     drop_params: bool | None = None
     """None: as the whole gateway has it."""
 

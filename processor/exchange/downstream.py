@@ -24,12 +24,17 @@ from processor.exchange.messages import (
     Respond,
 )
 from processor.exchange.request_body import read_body
+from processor.policy.affinity import affinity_key
 from processor.policy.health import Healths
-from processor.policy.ordering import order
+from processor.policy.ordering import ANYTHING, Wanted, order
 from processor.schema.models import model_body, models_body
 from processor.topology import Model, Target, Topology, allowed
+from processor.wire.json import Fields
 
 _JSON = (("content-type", "application/json"),)
+_SESSION_HEADER = "x-session-id"
+_PROMPT = ("system", "instructions", "messages", "input", "prompt")
+"""Where endpoints have what a model reads, in the order in which it does."""
 _NONE = Endpoint("", "", Operation.OTHER)
 """Until the path is known."""
 
@@ -61,6 +66,7 @@ class DownstreamExchange:
         self._key: KeyConfig | None = None
         self._endpoint = _NONE
         self._content_type = ""
+        self._session = ""
         self.deadline: float | None = None
         self.done = False
 
@@ -96,6 +102,7 @@ class DownstreamExchange:
             raise UnsupportedOperation("Nothing answers on this path.")
         self._endpoint = endpoint
         self._content_type = event.headers.get("content-type", "")
+        self._session = event.headers.get(_SESSION_HEADER, "")
         facts["operation"] = endpoint.operation
         self._key = self._gateway.keyring.authenticate(event.headers)
         facts["key"] = self._key.name
@@ -122,7 +129,7 @@ class DownstreamExchange:
         facts["request_model"] = read.model
         model = self._model(read.model)
         facts["request_model"] = model.name
-        targets = self._ordered(model)
+        targets = self._ordered(model, read.fields)
         facts["provider"] = targets[0].provider.name  # until another target answers
         plan = Plan(
             key=self._key.name if self._key else "",
@@ -139,12 +146,24 @@ class DownstreamExchange:
         self._gateway.ledger.put(self._request_id, plan)
         return Proceed(set_headers=_route_headers(model, targets), clear_route_cache=True, facts=facts)
 
-    def _ordered(self, model: Model) -> tuple[Target, ...]:
+    def _ordered(self, model: Model, fields: Fields) -> tuple[Target, ...]:
         """The targets of the attempts."""
+        wanted = Wanted(affinity=self._affinity(model, fields)) if model.affinity else ANYTHING
         gateway = self._gateway
         healths = [gateway.healths.of(target.key) for target in model.targets]
-        numbers = order(model.strategy, model.candidates, healths, now=gateway.clock(), draw=gateway.chance())
+        numbers = order(
+            model.strategy, model.candidates, healths, now=gateway.clock(), draw=gateway.chance(), wanted=wanted
+        )
         return tuple(model.targets[number] for number in islice(cycle(numbers), model.attempts))
+
+    def _affinity(self, model: Model, fields: Fields) -> int | None:
+        return affinity_key(
+            model.affinity,
+            scope=self._key.name if self._key else "",
+            session=self._session,
+            user=memoryview(fields.get("user", b"")),
+            prompt=[memoryview(fields[name]) for name in _PROMPT if name in fields],
+        )
 
     def _model(self, name: str) -> Model:
         model = self._gateway.topology.resolve(name)

@@ -37,6 +37,10 @@ models:
   listed: {model("failover")}
   busy: {model("least_busy")}
   quick: {model("latency")}
+  kept:
+    strategy: weighted
+    affinity: [session, user]
+    targets: [{{provider: first, model: a}}, {{provider: second, model: b}}]
 keys: [{{name: tests, sha256: {KEY_SHA256}}}]
 """
     async with (
@@ -46,9 +50,10 @@ keys: [{{name: tests, sha256: {KEY_SHA256}}}]
         yield plain
 
 
-async def target_of(client: httpx.AsyncClient, model: str) -> str:
-    asked = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
-    answer = await client.post("/v1/chat/completions", json=asked)
+async def target_of(client: httpx.AsyncClient, model: str, session: str = "", **more: str) -> str:
+    asked = {"model": model, "messages": [{"role": "user", "content": "Hi"}], **more}
+    headers = {"x-session-id": session} if session else {}
+    answer = await client.post("/v1/chat/completions", json=asked, headers=headers)
     assert answer.status_code == 200, answer.text
     return answer.headers["x-gateway-target"]
 
@@ -129,3 +134,17 @@ async def test_the_quicker_target_is_asked_more_often(client: httpx.AsyncClient,
     targets = [await target_of(client, "quick") for _ in range(24)]
     assert targets.count("second/b") > targets.count("first/a")
     assert "first/a" in targets, "somebody has to find out how quick it is"
+
+
+async def test_a_session_and_a_user_stay_at_one_target_while_it_is_healthy(
+    client: httpx.AsyncClient, vendor: FakeVendor
+) -> None:
+    vendor.default = chat_reply("either")
+    users = [{await target_of(client, "kept", user=f"u-{n}") for _ in range(5)} for n in range(12)]
+    assert all(len(targets) == 1 for targets in users)
+    assert set.union(*users) == {"first/a", "second/b"}, "and different ones are spread"
+    assert len({await target_of(client, "kept", session="s", user=f"u-{n}") for n in range(8)}) == 1
+    [own] = {await target_of(client, "kept", user="u-0")}
+    broken, other = (FIRST, "second/b") if own == "first/a" else (SECOND, "first/a")
+    vendor.script(broken, openai_error(500, "broken"))
+    assert [await target_of(client, "kept", user="u-0") for _ in range(4)] == [other] * 4

@@ -45,7 +45,7 @@ MISTAKES = {
     "a later feature": (
         "models:\n  m:\n    cache: {}  # <-\n    targets: []",
         "models.m.cache",
-        "unknown key; known here: targets, strategy, retry, drop_params",
+        "unknown key; known here: targets, strategy, retry, affinity, drop_params",
     ),
     "wrong type": (
         model(second=", weight: three", mark="  # <-"),
