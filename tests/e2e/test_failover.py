@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.fake_vendor import CLOSE, FakeVendor, Reply, chat_chunks, chat_reply, chat_stream
 from tests.support.fake_vendor_openai import openai_error
-from tests.support.gateway import VENDOR_KEY, Gateway
+from tests.support.gateway import VENDOR_KEY, Gateway, until
 
 LOCAL = "/house/v1/chat/completions"
 BACKUP = "/chat/completions"
@@ -161,25 +161,26 @@ async def test_a_stream_that_ends_before_its_finish_does_not_look_complete(
 async def test_a_stream_that_stalls_is_broken_off_and_the_vendor_let_go(
     client: httpx.AsyncClient, vendor: FakeVendor, gateway: Gateway
 ) -> None:
-    before = len(gateway.records())
     vendor.script(LOCAL, Reply.sse([*chat_chunks(["half"])[:2], 60.0]))
     told = await told_until_broken_off(client, "impatient")
     assert '"half"' in told
     assert '"upstream_stalled"' in told
     await vendor.wait_for_disconnects(1)
-    record = (await gateway.wait_for_records(before + 1))[-1]
+    record = await until(
+        lambda: next((found for found in gateway.records() if found["error"] == "upstream_stalled"), None),
+        what="its record",
+    )
     assert (record["error"], record["usage_source"]) == ("upstream_stalled", "partial")
 
 
 async def test_failed_attempts_are_in_the_record(
     client: httpx.AsyncClient, vendor: FakeVendor, gateway: Gateway
 ) -> None:
-    before = len(gateway.records())
     vendor.script(LOCAL, openai_error(529, "overloaded"))
     vendor.script(BACKUP, chat_reply("backup"))
     answer = await client.post("/v1/chat/completions", json=body("backed-up", stream=False))
     assert answer.status_code == 200
-    record = (await gateway.wait_for_records(before + 1))[-1]
+    record = await gateway.record_of(answer)
     nowhere, house = json.loads(record["failed_attempts"])
     assert (nowhere["target"], nowhere["status"]) == ("nowhere/gone", 0)
     assert (house["target"], house["status"], house["error"]) == ("house/local", 503, "error")

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import httpx
+
 T = TypeVar("T")
 
 KEY = "sk-test-of-a-gateway"
@@ -31,16 +33,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def until(condition: Callable[[], T], *, within: float = 15.0, what: str = "") -> T:
+async def until(condition: Callable[[], T | None], *, within: float = 15.0, what: str = "") -> T:
     """Wait until a condition gives something true, and return that."""
 
-    async def ask() -> T:
+    async def ask() -> T | None:
         return condition()
 
     return await until_async(ask, within=within, what=what)
 
 
-async def until_async(condition: Callable[[], Awaitable[T]], *, within: float = 15.0, what: str = "") -> T:
+async def until_async(condition: Callable[[], Awaitable[T | None]], *, within: float = 15.0, what: str = "") -> T:
     """The same for a condition that has to be awaited."""
     deadline = asyncio.get_running_loop().time() + within
     while not (value := await condition()):
@@ -156,6 +158,15 @@ class Gateway:
         """The records, once there are at least `count`."""
         await until(lambda: len(self.records()) >= count, within=within, what=f"{count} usage records")
         return self.records()
+
+    async def record_of(self, answer: httpx.Response, *, within: float = 20) -> dict[str, Any]:
+        """The record of an answer's request, whatever others come before it."""
+        request_id = answer.headers["x-request-id"]
+        return await until(
+            lambda: next((found for found in self.records() if found["request_id"] == request_id), None),
+            within=within,
+            what=f"the record of {request_id}",
+        )
 
     async def get(self, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
         """GET a JSON answer: status and body."""
