@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import Raw, Struct, ValidationError
 from msgspec.json import Decoder
 
 from processor.dialects.anthropic_turns import REASONING_FORMAT
 from processor.dialects.chat_answer import reasoning_encrypted, reasoning_text
-from processor.dialects.vendor_errors import refused
+from processor.dialects.vendor_errors import error_inside, refused
 from processor.errors import UpstreamProtocolError, UpstreamRefused
 from processor.wire.json import JSON, JSONError, decode
 
@@ -46,7 +46,6 @@ class Delta(Struct, gc=False):
     thinking: str | None = None
     signature: str | None = None
     stop_reason: str | None = None
-    citation: JSON | None = None
 
 
 class Block(Struct, gc=False):
@@ -55,12 +54,17 @@ class Block(Struct, gc=False):
     type: str = ""
     id: str = ""
     name: str = ""
-    text: str = ""
-    thinking: str = ""
-    signature: str = ""
-    data: str = ""
-    input: Raw = Raw(b"{}")
-    citations: list[JSON] | None = None
+    text: str | None = None
+    thinking: str | None = None
+    signature: str | None = None
+    data: str | None = None
+    input: Raw = Raw()
+
+    @property
+    def arguments(self) -> str:
+        """A call's arguments; empty where there are none, or (as a stream begins) none yet."""
+        text = bytes(self.input).decode()
+        return "" if text in ("null", "{}") else text
 
 
 class Head(Struct, gc=False):
@@ -80,7 +84,7 @@ class Event(Struct, gc=False):
     content_block: Block | None = None
     message: Head | None = None
     usage: JSON | None = None
-    error: Raw | UnsetType = UNSET
+    error: Any = None
 
 
 class Answer(Struct, gc=False):
@@ -92,23 +96,46 @@ class Answer(Struct, gc=False):
     content: list[Block] | None = None
     stop_reason: str | None = None
     usage: JSON | None = None
-    error: Raw | UnsetType = UNSET
+    error: Any = None
 
+
+class _Kind(Struct, gc=False):
+    type: str = ""
+
+
+EVENTS = frozenset(
+    {
+        "content_block_delta",
+        "content_block_start",
+        "content_block_stop",
+        "error",
+        "message_delta",
+        "message_start",
+        "message_stop",
+    }
+)
+"""The types of events that are read; `ping` and what may come are not."""
 
 _event = Decoder(Event)
 _answer = Decoder(Answer)
+_kind = Decoder(_Kind)
 
 
 def read_event(data: bytes) -> Event:
-    """An event's data.
+    """An event's data. Of an event of a later day, whose fields may be of other types, only its type is read.
 
     Raises:
         UpstreamProtocolError: it is not Anthropic's.
     """
     try:
         return _event.decode(data)
+    except ValidationError as error:
+        problem: Exception = error
+        if (kind := _kind_of(data)) and kind not in EVENTS:
+            return Event(type=kind)
     except JSONError as error:
-        raise UpstreamProtocolError(f"The vendor's event cannot be read: {error}.") from None
+        problem = error
+    raise UpstreamProtocolError(f"The vendor's event cannot be read: {problem}.")
 
 
 def read_answer(body: bytes) -> Answer:
@@ -122,10 +149,10 @@ def read_answer(body: bytes) -> Answer:
         answer = _answer.decode(body)
     except JSONError as error:
         raise UpstreamProtocolError(f"The vendor's answer is not Anthropic's: {error}.") from None
-    if answer.error is not UNSET or answer.type == "error":
+    if answer.error is not None or answer.type == "error":
         raise failure(body)
     if answer.content is None:
-        raise UpstreamProtocolError("The vendor's answer holds no content.")
+        raise error_inside(decode(body), {}) or UpstreamProtocolError("The vendor's answer holds no content.")
     return answer
 
 
@@ -141,13 +168,23 @@ def failure(data: bytes) -> UpstreamRefused:
     return refused(_STATUSES.get(kind, 502), str(said.get("message") or "The vendor reported an error."), code=kind)
 
 
-def finish_of(reason: str | None) -> str:
-    """OpenAI's reason for a stop."""
-    return _FINISH.get(reason or "", "stop")
+def finish_of(reason: str | None, *, called: bool) -> str:
+    """OpenAI's reason for a stop; a call that is the answer in JSON is not `called`."""
+    finish = _FINISH.get(reason or "", "stop")
+    if finish in ("stop", "tool_calls"):
+        return "tool_calls" if called else "stop"
+    return finish
 
 
-def thought(block: Block) -> JSON | None:
-    """A block of thinking that Claude wants to see again; None for one without a signature."""
-    if block.type == "redacted_thinking":
-        return reasoning_encrypted(block.data, REASONING_FORMAT)
-    return reasoning_text(block.thinking, block.signature, REASONING_FORMAT) if block.signature else None
+def thought(kind: str, *, text: str, signature: str, data: str) -> JSON | None:
+    """A block of thinking that Claude wants to see again; None for one that it would not know."""
+    if kind == "redacted_thinking":
+        return reasoning_encrypted(data, REASONING_FORMAT) if data else None
+    return reasoning_text(text, signature, REASONING_FORMAT) if signature else None
+
+
+def _kind_of(data: bytes) -> str:
+    try:
+        return _kind.decode(data).type
+    except JSONError:
+        return ""

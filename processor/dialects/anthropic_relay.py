@@ -11,7 +11,7 @@ from processor.dialects.usage_shapes import AnthropicStream as UsageSoFar
 from processor.dialects.usage_shapes import anthropic
 from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
-from processor.wire.json import encode, raw
+from processor.wire.json import JSONError, decode, encode, raw
 from processor.wire.sse import SSEDecoder, SSEEvent
 
 _CONTENT = frozenset({"content_block_start", "content_block_delta", "message_delta", "message_stop"})
@@ -34,9 +34,7 @@ class AnthropicRelay:
         """The vendor's answer as it came."""
         answer = read_answer(body)
         usage = anthropic({"usage": answer.usage}) if answer.usage else None
-        chars = sum(
-            len((block.text + block.thinking).encode()) + len(bytes(block.input)) for block in answer.content or ()
-        )
+        chars = sum(map(_size, answer.content or ()))
         return ClientResponse(body=body, usage=usage, model=answer.model, output_chars=chars)
 
     def stream(self, asked: Asked) -> AnthropicRelayStream:  # noqa: ARG002 - its usage is told whatever was asked for
@@ -80,7 +78,7 @@ class AnthropicRelayStream:
         try:
             read = read_event(event.data)
         except UpstreamProtocolError:
-            return b""  # clients fail on it; the stream goes on without it
+            return event.raw if _is_json(event.data) else b""  # clients fail on what is none
         if read.type == "error" or event.event == "error":
             if not self.content_seen:
                 raise failure(event.data)
@@ -104,5 +102,14 @@ class AnthropicRelayStream:
             self.usage = self._counts({"usage": usage}) or self.usage
 
 
+def _is_json(data: bytes) -> bool:
+    try:
+        decode(data)
+    except JSONError:
+        return False
+    return True
+
+
 def _size(block: Block) -> int:
-    return len((block.text + block.thinking).encode()) + len(bytes(block.input))
+    texts = (block.text, block.thinking, block.arguments)
+    return sum(len(text.encode()) for text in texts if text)

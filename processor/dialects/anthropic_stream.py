@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from processor.dialects.anthropic_answer import Block as AnswerBlock
 from processor.dialects.anthropic_answer import Event, failure, finish_of, read_event, thought
-from processor.dialects.anthropic_request import JSON_TOOL
+from processor.dialects.anthropic_tools import JSON_TOOL
 from processor.dialects.base import Asked
 from processor.dialects.chat_answer import ChatStream, tool_call
 from processor.dialects.usage_shapes import AnthropicStream as UsageSoFar
@@ -25,8 +24,8 @@ class _Block:
     type: str
     call: int | None = None
     """The call's number among the calls; None for a block that is none, or whose input is the answer."""
-    empty: bool = True
-    """Whether no piece of its arguments has come."""
+    arguments: str = ""
+    """Of a call of which no piece has come: what its beginning told, as some hosts do."""
     thinking: list[str] = field(default_factory=list)
     size: int = 0
     signature: str = ""
@@ -89,12 +88,16 @@ class AnthropicChatStream(ChatStream):
         begun = event.content_block
         if begun is None:
             return b""
-        block = self._blocks[event.index] = _Block(begun.type, signature=begun.signature, data=begun.data)
         if begun.type == "text":
-            return self.text(begun.text)
+            return self.text(begun.text or "")
+        block = _Block(begun.type, signature=begun.signature or "", data=begun.data or "")
+        self._blocks[event.index] = block
         if begun.type == "thinking":
-            return self._thought(block, begun.thinking)
-        if begun.type != "tool_use" or (self._by_tool and begun.name == JSON_TOOL):
+            return self._thought(block, begun.thinking or "")
+        if begun.type != "tool_use":
+            return b""
+        block.arguments = begun.arguments or "{}"
+        if self._by_tool and begun.name == JSON_TOOL:
             return b""
         block.call = self._calls
         self._calls += 1
@@ -108,6 +111,8 @@ class AnthropicChatStream(ChatStream):
             return self.text(delta.text)
         block = self._blocks.get(event.index)
         if block is None:
+            if delta.partial_json is None and delta.thinking is None:  # a citation, or what is still to come
+                return b""
             raise UpstreamProtocolError("The vendor's stream goes on with a block that never began.")
         if delta.partial_json is not None:
             return self._arguments(block, delta.partial_json)
@@ -118,12 +123,10 @@ class AnthropicChatStream(ChatStream):
         return b""
 
     def _arguments(self, block: _Block, piece: str) -> bytes:
-        if block.type != "tool_use":  # a server's own tool
+        if block.type != "tool_use" or not piece:  # a tool that Anthropic runs itself
             return b""
-        if block.call is None:
-            return self.text(piece)
-        block.empty = block.empty and not piece
-        return self.arguments(block.call, piece)
+        block.arguments = ""
+        return self.text(piece) if block.call is None else self.arguments(block.call, piece)
 
     def _thought(self, block: _Block, piece: str) -> bytes:
         block.size += len(piece)
@@ -136,12 +139,10 @@ class AnthropicChatStream(ChatStream):
         block = self._blocks.pop(event.index, None)
         if block is None:
             return b""
-        if block.call is not None and block.empty:
-            return self.arguments(block.call, "{}")
-        whole = AnswerBlock(
-            type=block.type, thinking="".join(block.thinking), signature=block.signature, data=block.data
-        )
-        detail = thought(whole) if block.type in ("thinking", "redacted_thinking") else None
+        if block.type == "tool_use":
+            return self._arguments(block, block.arguments)
+        text = "".join(block.thinking)
+        detail = thought(block.type, text=text, signature=block.signature, data=block.data)
         return self.delta({"reasoning_details": [detail]}) if detail else b""
 
     def _message_delta(self, event: Event) -> bytes:
@@ -150,7 +151,7 @@ class AnthropicChatStream(ChatStream):
         if reason is None or self._finished:
             return b""
         self._finished = True
-        return self.finish("stop" if self._by_tool and reason == "tool_use" else finish_of(reason))
+        return self.finish(finish_of(reason, called=self._calls > 0))
 
     def _message_stop(self, _: Event) -> bytes:
         return self._end() if self._finished else b""

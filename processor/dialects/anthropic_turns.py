@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from processor.dialects.chat_request import DataURL, Message, Part, ToolCall, arguments_of, text_of
@@ -13,14 +14,22 @@ REASONING_FORMAT = "anthropic-claude-v1"
 
 _IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _OTHER_NAMES = {"image/jpg": "image/jpeg"}
+_THINKING = frozenset({"thinking", "redacted_thinking"})
+_ID_FORBIDS = re.compile(r"[^a-zA-Z0-9_-]")
 
 
 class Conversation:
-    """The messages, translated. Neighbours of one role become one turn: results of tools have to stand in one."""
+    """The messages, translated. Neighbours of one role become one turn: results of tools have to stand in one.
 
-    def __init__(self, messages: list[Message]) -> None:
+    `thinks` says whether the model knows thinking at all, and so takes it back.
+    """
+
+    def __init__(self, messages: list[Message], *, thinks: bool) -> None:
         self.system: list[JSON] = []
         self.turns: list[JSON] = []
+        self.called: dict[str, None] = {}
+        """The names of the tools that were called, in their order."""
+        self._thinks = thinks
         for number, message in enumerate(messages):
             param = f"messages[{number}]"
             reader = self._READERS.get(message.role)
@@ -35,7 +44,7 @@ class Conversation:
         answers = [turn["content"] for turn in self.turns if turn["role"] == "assistant"]
         if not answers or self.turns[-1]["role"] != "user" or self.turns[-1]["content"][0]["type"] != "tool_result":
             return False
-        return answers[-1][0]["type"] not in ("thinking", "redacted_thinking")
+        return answers[-1][0]["type"] not in _THINKING
 
     def _system(self, message: Message, param: str) -> None:
         text_of(message, param=param)
@@ -45,23 +54,33 @@ class Conversation:
         self._add("user", self._content(message, param))
 
     def _assistant(self, message: Message, param: str) -> None:
-        blocks = [*_thinking(message), *self._content(message, param)]
+        blocks = self._content(message, param)
         if message.refusal and not message.parts:
             blocks.append({"type": "text", "text": message.refusal})
         for number, call in enumerate(message.tool_calls or ()):
-            blocks.append(_call(call, f"{param}.tool_calls[{number}]"))
+            blocks.append(self._call(call, f"{param}.tool_calls[{number}]"))
+        if blocks and self._thinks:  # thinking alone is refused
+            blocks = [*_thinking(message), *blocks]
         self._add("assistant", blocks)
 
     def _tool(self, message: Message, param: str) -> None:
         if not message.tool_call_id:
             raise MalformedRequest(f"`{param}.tool_call_id` is missing.", param=f"{param}.tool_call_id")
-        result: JSON = {"type": "tool_result", "tool_use_id": message.tool_call_id}
+        result: JSON = {"type": "tool_result", "tool_use_id": _id(message.tool_call_id)}
         blocks = self._content(message, param)
         if blocks and "cache_control" in blocks[-1]:  # it marks the whole result
             result["cache_control"] = blocks[-1].pop("cache_control")
-        only = blocks[0] if len(blocks) == 1 else {}
-        result["content"] = only["text"] if only.get("type") == "text" else blocks
+        if blocks:
+            only = blocks[0] if len(blocks) == 1 else {}
+            result["content"] = only["text"] if only.get("type") == "text" else blocks
         self._add("user", [result])
+
+    def _call(self, call: ToolCall, param: str) -> JSON:
+        if call.function is None:
+            raise MalformedRequest(f"`{param}` is not the call of a function.", param=param)
+        self.called[call.function.name] = None
+        arguments = arguments_of(call, param=f"{param}.function.arguments")
+        return {"type": "tool_use", "id": _id(call.id), "name": call.function.name, "input": arguments}
 
     def _content(self, message: Message, param: str) -> list[JSON]:
         blocks = []
@@ -85,11 +104,14 @@ class Conversation:
         content.sort(key=lambda block: role == "user" and block["type"] != "tool_result")
 
     def _trim_prefill(self) -> None:
-        """An answer that the model is to go on with may not end in white space."""
-        if self.turns and self.turns[-1]["role"] == "assistant":
-            last = self.turns[-1]["content"][-1]
-            if last["type"] == "text":
-                last["text"] = last["text"].rstrip()
+        """An answer that the model is to go on with holds no thinking, and may not end in white space."""
+        if not self.turns or self.turns[-1]["role"] != "assistant":
+            return
+        turn = self.turns[-1]
+        turn["content"] = [block for block in turn["content"] if block["type"] not in _THINKING]
+        last = turn["content"][-1]
+        if last["type"] == "text":
+            last["text"] = last["text"].rstrip()
 
     _READERS: Mapping[str, Callable[[Conversation, Message, str], None]] = {
         "system": _system,
@@ -111,11 +133,9 @@ def _thinking(message: Message) -> Iterator[JSON]:
             yield {"type": "thinking", "thinking": detail.get("text") or "", "signature": detail["signature"]}
 
 
-def _call(call: ToolCall, param: str) -> JSON:
-    if call.function is None:
-        raise MalformedRequest(f"`{param}` is not the call of a function.", param=param)
-    arguments = arguments_of(call, param=f"{param}.function.arguments")
-    return {"type": "tool_use", "id": call.id, "name": call.function.name, "input": arguments}
+def _id(text: str) -> str:
+    """A call's id in the letters Anthropic takes: another vendor may have made it."""
+    return _ID_FORBIDS.sub("_", text) or "_"
 
 
 def _text(part: Part, _: str) -> JSON | None:
@@ -139,15 +159,18 @@ def _image(part: Part, param: str) -> JSON:
 
 def _file(part: Part, param: str) -> JSON:
     url = part.file.file_data if part.file else None
-    where = f"{param}.file.file_data"
-    data = DataURL.parse(url, param=where) if url else None
-    if part.file is None or data is None:
+    if part.file is None or not url:
         raise MalformedRequest(f"`{param}`: send a file as a data URL in `file_data`.", param=f"{param}.file")
-    block: JSON = {"type": "document", "source": _document(data, where)}
+    block: JSON = {"type": "document", "source": _document(url, f"{param}.file.file_data")}
     return {**block, "title": part.file.filename} if part.file.filename else block
 
 
-def _document(data: DataURL, param: str) -> JSON:
+def _document(url: str, param: str) -> JSON:
+    data = DataURL.parse(url, param=param)
+    if data is None:
+        if not url.startswith("https://"):
+            raise MalformedRequest(f"`{param}` must be a data URL, or the address of a PDF.", param=param)
+        return {"type": "url", "url": url}
     if data.media_type == "application/pdf":
         return {"type": "base64", "media_type": data.media_type, "data": data.base64}
     if not data.media_type.startswith("text/"):
