@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import itertools
 import os
 import random
 import signal
@@ -31,7 +30,7 @@ from processor.policy.circuit import CircuitSettings
 from processor.policy.health import Healths
 from processor.ports import Caller
 from processor.state import State
-from processor.topology import Target, Topology, build
+from processor.topology import Topology, build
 from processor.vendors import DIALECTS, VENDORS
 
 _GRACE = 30.0
@@ -91,7 +90,6 @@ def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Serv
         observations=observations,
         clock=clock,
         epoch=time.time,
-        next_key=KeyRotation(),
         caller=caller,
     )
     return Servicer(
@@ -108,18 +106,6 @@ def _circuit(config: Config) -> CircuitSettings:
     return CircuitSettings(
         consecutive_failures=settings.failures or 1, open_for=settings.open, open_for_most=settings.longest
     )
-
-
-class KeyRotation:
-    """Hands out a provider's vendor keys in turn."""
-
-    def __init__(self) -> None:
-        self._turn = itertools.count()
-
-    def __call__(self, target: Target) -> str:
-        """The key for the next request to this target; empty when its provider has none."""
-        keys = target.provider.keys
-        return keys[next(self._turn) % len(keys)] if keys else ""
 
 
 async def work(setup: Setup, number: int) -> None:

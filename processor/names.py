@@ -18,6 +18,7 @@ INTERNAL_PREFIX = "x-gateway-"
 REQUEST_ID_HEADER = "x-gateway-request-id"
 CLUSTER_HEADER = "x-gateway-cluster"
 MAX_RETRIES_HEADER = "x-envoy-max-retries"
+TRY_TIMEOUT_HEADER = "x-envoy-upstream-rq-per-try-timeout-ms"
 TIMEOUT_HEADER = "x-envoy-upstream-rq-timeout-ms"
 
 # Sent to clients in OpenAI mode.

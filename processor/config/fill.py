@@ -18,7 +18,7 @@ from processor.config.source import BROKEN, Broken, Place, Source, quoted
 
 S = TypeVar("S", bound=Struct)
 
-_CONFIDENTIAL = ("providers", "keys")
+_CONFIDENTIAL = ("providers", "keys", "redis")
 """Sections that hold secrets, or what was taken for a place to put one: no value in them is ever shown."""
 _LOOKS_LIKE_A_KEY = re.compile(r"[A-Za-z_]{1,24}")
 """A strange key may be shown; a secret that slipped into a key's place has digits or signs."""
@@ -73,7 +73,7 @@ def _value(source: Source, place: Place, value: object, hint: object) -> object:
         return _struct(source, place, value, bare, {})
     if get_origin(bare) is tuple:
         return _tuple(source, place, value, get_args(bare)[0], notes)
-    if get_origin(bare) is Mapping:
+    if get_origin(bare) is Mapping and not notes:
         return _mapping(source, place, value, get_args(bare)[1])
     if value is None and optional:
         return None

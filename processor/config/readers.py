@@ -6,6 +6,8 @@ import ipaddress
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +21,9 @@ _BYTES = {"": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _SIZE = re.compile(r"([0-9]{1,12}) ?(KiB|MiB|GiB|)")
 _LARGEST = 1024**3
 """Bytes; a body is held in memory while it is translated."""
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%")
+_MONEY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
+_TAGS = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[\x21-\x7e]{1,256}")
 """Names of models stand in headers and paths."""
@@ -68,6 +73,59 @@ def wait(value: object, written: Written) -> float:
     if seconds < 0.001:
         raise Expected("expected a duration of at least 1ms")
     return seconds
+
+
+def share(value: object, _: Written) -> float:
+    """`20%` as a fraction: 0.2."""
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None or (percent := float(match[1])) > 100:
+        raise Expected("expected a share from 0% to 100%")
+    return percent / 100
+
+
+def money(value: object, _: Written) -> Decimal:
+    """An amount of money, exactly as it is written, down to millionths."""
+    match = _MONEY.fullmatch(str(value)) if isinstance(value, str | int | float) and value is not True else None
+    if match is None or value is False:
+        raise Expected("expected an amount of money such as 20 or 0.05")
+    return Decimal(match[0])
+
+
+def moment(value: object, _: Written) -> float:
+    """`2027-01-31` (its first second, UTC) or `2027-01-31T12:00:00Z` in seconds since the epoch."""
+    try:
+        when = datetime.fromisoformat(value if isinstance(value, str) else "")
+    except ValueError:
+        raise Expected("expected a date such as 2027-01-31, or 2027-01-31T12:00:00Z") from None
+    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+
+
+def tags(value: object, _: Written) -> object:
+    """A mapping of short texts."""
+    if not isinstance(value, dict) or not all(isinstance(text, str) for pair in value.items() for text in pair):
+        raise ValueError("expected a mapping of texts; put numbers in quotes")
+    if len(value) > _TAGS or any(len(text) > _LABEL_CHARACTERS for pair in value.items() for text in pair):
+        raise ValueError(f"expected at most {_TAGS} tags of at most {_LABEL_CHARACTERS} characters")
+    return value
+
+
+def redis_url(value: object, _: Written) -> str:
+    """`redis://host:6379/0`, `rediss://…` or `unix:///path`; never shown, since it may hold a password."""
+    text = value if isinstance(value, str) else ""
+    if not _names_a_redis(text):
+        raise ValueError("expected a URL such as redis://:${REDIS_PASSWORD}@host:6379/0, rediss://… or unix:///path")
+    return text
+
+
+def _names_a_redis(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path)
+    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
 
 
 def size(value: object, _: Written) -> int:

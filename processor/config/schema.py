@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Annotated, Literal, NamedTuple
 
 from msgspec import Meta, Struct, field
@@ -21,7 +22,17 @@ Sha256 = Annotated[str, Reader(readers.sha256)]
 BaseURL = Annotated[str, Reader(readers.base_url)]
 FilePath = Annotated[str, Reader(readers.file_path)]
 Secret = Annotated[str, Reader(readers.secret)]
+Share = Annotated[float, Reader(readers.share)]
+Moment = Annotated[float, Reader(readers.moment)]
+Patterns = Annotated[tuple[Name, ...], Meta(min_length=1)]
+"""Shell-style."""
+Amount = Annotated[int, Meta(ge=0, le=10**15)]
+Money = Annotated[Decimal, Reader(readers.money)]
+Tags = Annotated[Mapping[str, str], Reader(readers.tags)]
 Strategy = Literal["weighted", "failover", "least_busy", "latency"]
+Lacking = Literal["streamed", "tools", "vision", "structured", "reasoning"]
+
+RedisURL = Annotated[str, Reader(readers.redis_url)]
 
 ONE_OR_MORE = "one or more"
 """In the annotation of a list that may be written as its one item."""
@@ -38,6 +49,30 @@ class KnownProvider(NamedTuple):
     """What it speaks beside its first choice."""
     homeless: bool = False
     """Whether every account has a host of its own, so that `base_url` must be given."""
+
+
+class LimitsConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much may be asked. None: any amount."""
+
+    rpm: Amount | None = None
+    """Requests in any 60 seconds."""
+    tpm: Amount | None = None
+    """Tokens in any 60 seconds, prompts and answers."""
+    concurrent: Amount | None = None
+    """Requests under way."""
+    tokens_per_day: Amount | None = None
+    """A calendar day, UTC."""
+    tokens_per_month: Amount | None = None
+
+
+class BudgetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much may be spent. None: any amount."""
+
+    usd_per_day: Money | None = None
+    """A calendar day, UTC."""
+    usd_per_month: Money | None = None
+    on_budget: Literal["refuse", "reroute"] = "refuse"
+    """Once it is spent: a 402, or only the cheapest targets of a model."""
 
 
 class ListenConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +100,8 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     api_keys: Annotated[tuple[Secret, ...], ONE_OR_MORE, Meta(min_length=1)] = field(name="api_key", default=())
     ca_file: FilePath | None = None
     """An absolute path, opened by Envoy."""
+    connect: Wait = 5.0
+    """Seconds to a connection: TCP and TLS."""
 
     def __repr__(self) -> str:
         """Everything but the keys."""
@@ -80,6 +117,15 @@ class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     provider: str
     model: Name
     weight: Annotated[int, Meta(ge=0, le=1_000_000)] = 1
+    context: Annotated[int, Meta(ge=1)] | None = None
+    """Tokens that the model takes, prompt and answer; None: as the price table has it."""
+    lacks: Annotated[tuple[Lacking, ...], ONE_OR_MORE] = ()
+    """What the model cannot do."""
+    ttft: Wait | None = None
+    """Instead of the model's, as are `idle` and `timeout`, which is for one attempt here."""
+    idle: Wait | None = None
+    timeout: Wait | None = None
+    limits: LimitsConfig = LimitsConfig()
 
 
 class RetryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +138,8 @@ class RetryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Seconds between two pieces of a stream; None: no limit."""
     timeout: Wait | None = None
     """Seconds a whole request may take; None: no limit."""
+    budget: Share = 0.2
+    """Of the model's live requests, how many may be asking a target again that has failed them; three always may."""
 
 
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -105,6 +153,12 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What keeps requests at the same target, the first that a request has; empty: nothing."""
     drop_params: bool | None = None
     """None: as the whole gateway has it."""
+    on_context_overflow: Literal["next", "error"] = "next"
+    """Whether a request too long for a target goes on to one with a larger context."""
+    limits: LimitsConfig = LimitsConfig()
+    budget: BudgetConfig = BudgetConfig()
+    on_store_error: Literal["allow", "deny"] = "allow"
+    """Where Redis cannot be asked about limits: decide by local counts, or refuse."""
 
 
 class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,8 +167,26 @@ class KeyConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Label
     sha256: Sha256
     """Hex, in lower case."""
-    models: Annotated[tuple[Name, ...], Meta(min_length=1)] = ()
-    """Shell-style patterns; empty: every model."""
+    team: str = ""
+    """One of `teams`, whose limits and budget hold for all of its keys together; or a name to sum up by."""
+    models: Patterns = ()
+    """Empty: every model."""
+    providers: Patterns = ()
+    """Whose targets may answer; empty: every provider's."""
+    limits: LimitsConfig = LimitsConfig()
+    budget: BudgetConfig = BudgetConfig()
+    expires: Moment | None = None
+    """Seconds since the epoch."""
+    tags: Tags = {}
+    """For people to sort by."""
+
+
+class TeamConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the keys of a team share."""
+
+    name: str
+    limits: LimitsConfig = LimitsConfig()
+    budget: BudgetConfig = BudgetConfig()
 
 
 class CircuitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -126,6 +198,34 @@ class CircuitConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Seconds, the first time; twice as long each time its probe fails."""
     longest: Seconds = 300.0
     """Seconds at most, whatever a vendor asks for."""
+    probe: Wait | None = None
+    """Seconds between probes of its own at a target that is left alone; None: a client's request is the probe."""
+
+
+class RedisConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What replicas share: limits, keys made at run time, the state of circuits."""
+
+    url: RedisURL
+    """With its password, if it has one."""
+    prefix: Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]{1,64}$")] = "gateway"
+    """Of every key, and their hash tag: those of one gateway stay together in a cluster."""
+    timeout: Wait = 0.05
+    """Seconds that a request waits for it."""
+
+    def __repr__(self) -> str:
+        """Everything but the address, which may hold a password."""
+        return f"RedisConfig(url=<hidden>, prefix={self.prefix!r}, timeout={self.timeout!r})"
+
+
+class PassthroughConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for the raw way in. By default nothing does."""
+
+    key: Literal["none", "vendor", "gateway"] = "none"
+    """Who a client is: nobody, the hash of its vendor key, or the gateway key it sends in `x-gateway-key`."""
+    providers: Patterns = ()
+    """Who may be asked; empty: every provider. A gateway key's own list holds as well."""
+    limits: LimitsConfig = LimitsConfig()
+    """For each vendor key; a gateway key has its own."""
 
 
 class UsageConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -149,6 +249,9 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     keys: tuple[KeyConfig, ...] = ()
+    teams: Mapping[str, TeamConfig] = field(default_factory=dict)
+    passthrough: PassthroughConfig = PassthroughConfig()
+    redis: RedisConfig | None = None
     usage: UsageConfig = UsageConfig()
     circuit: CircuitConfig = CircuitConfig()
     drop_params: bool = False

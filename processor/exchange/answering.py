@@ -8,7 +8,7 @@ from typing import Protocol
 from processor import names
 from processor.dialects.base import Asked, Pending, Translator
 from processor.domain import Usage, UsageSource
-from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamUnavailable, WireError
+from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused, UpstreamUnavailable, WireError
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
 from processor.exchange.ledger import FailedAttempt, Ledger, Plan
 from processor.exchange.messages import (
@@ -26,18 +26,20 @@ from processor.exchange.messages import (
 )
 from processor.policy.estimate import GENERATING, READING, estimate_tokens
 from processor.policy.health import Attempt
-from processor.policy.verdict import ANSWERED, Outcome, Verdict, judge
+from processor.policy.verdict import ANSWERED, Blame, Outcome, Verdict, judge
 from processor.schema.error import ErrorForm
 from processor.topology import Target
 from processor.wire.encoding import Decoder, decoder_for
 from processor.wire.json import JSONError, encode
+from processor.wire.retry_after import retry_after
 
 JSON_TYPE = ("content-type", "application/json")
 
-_DIGITS = 6
-"""Of a Retry-After: eleven days."""
+_LONGEST_PAUSE = 10.0
+"""Seconds that a request waits until a vendor that asked for a pause may be asked again."""
 _LATE = ("The vendor did not begin to answer in time.", "upstream_timeout")
 _STALLED = ("The vendor stopped in the middle of its answer.", "upstream_stalled")
+_ENDLESS = ("The vendor did not finish its answer in time.", "upstream_timeout")
 
 _TO_CLIENT = frozenset({"content-type", "cache-control", "date", "retry-after", "retry-after-ms"})
 """What of a vendor's headers a client sees in OpenAI mode."""
@@ -68,10 +70,23 @@ class Sent:
     """From 1."""
     at: float
     """When, in the ledger's clock."""
+    date: float
+    """The same in seconds since the epoch."""
     circuits: bool
     """Whether a failure may open the target's circuit."""
-    deadline: float | None
-    """When its first content must have come; None for no limit."""
+
+    @property
+    def first_by(self) -> float | None:
+        """When its first content must have come."""
+        return self.until(self.at, self.target.patience.ttft)
+
+    def until(self, now: float, seconds: float | None) -> float | None:
+        """When something has to have come that is waited for so long: at the attempt's own end at the latest."""
+        whole = self.target.patience.timeout
+        if whole is None:
+            return None if seconds is None else now + seconds
+        end = self.at + whole
+        return end if seconds is None else min(end, now + seconds)
 
 
 class Answering:
@@ -131,10 +146,16 @@ class Answering:
         """The deadline has passed: for the first content, or for the next piece of a stream."""
         self._now = self.deadline or self._now
         self.deadline = None
-        message, code = _STALLED if self._begun else _LATE
+        message, code = self._lateness()
         return self._fail(UpstreamUnavailable(message, status=504, code=code), ended=False)
 
-    def close(self) -> None:
+    def _lateness(self) -> tuple[str, str]:
+        if not self._begun:
+            return _LATE
+        whole = self._sent.target.patience.timeout
+        return _ENDLESS if whole is not None and self._now >= self._sent.at + whole else _STALLED
+
+    def close(self, now: float) -> None:
         """No more will come: account for an answer that was cut.
 
         Before its first content that may be a client that left, or a vendor that another will make good: Envoy
@@ -146,8 +167,17 @@ class Answering:
         if self._begun:
             self._observations.write(request_id, **_usage_facts(self._tally(finished=False)))
             self._ledger.discard(request_id)
-        else:
-            self._observations.write(request_id, sent_input_tokens=estimate_tokens(self._sent.plan.size))
+            return
+        self._observations.write(request_id, sent_input_tokens=estimate_tokens(self._sent.plan.size))
+        if self._sent.first_by is not None and now >= self._sent.first_by:
+            self._note_silence(now)
+
+    def _note_silence(self, now: float) -> None:
+        """Not even headers came in time: Envoy has given the attempt up, and makes the next one if there is one."""
+        sent = self._sent
+        error = UpstreamUnavailable(_LATE[0], status=504, code=_LATE[1])
+        self._attempt.end(now, judge(Outcome.of(error)) if sent.circuits else None, error.code)
+        sent.plan.failed.append(FailedAttempt(sent.attempt, str(sent.target), 0, error.code, (now - sent.at) * 1000))
 
     def _ended(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
         """What ends the answer; where trailers follow, the body's last piece is not its end."""
@@ -158,7 +188,7 @@ class Answering:
     def _head(self, headers: Headers, *, ended: bool) -> tuple[Action, ...]:
         self._headers = headers
         self._reader = self._reader_for(headers)
-        self.deadline = self._sent.deadline
+        self.deadline = self._sent.first_by
         try:
             self._decoder = decoder_for(headers.get("content-encoding", ""))
         except WireError as error:
@@ -221,8 +251,7 @@ class Answering:
         return actions
 
     def _await_next(self, *, ended: bool) -> None:
-        idle = self._sent.plan.model.idle
-        self.deadline = None if idle is None or ended else self._now + idle
+        self.deadline = None if ended else self._sent.until(self._now, self._sent.target.patience.idle)
 
     def _begin(self, headers: HeaderPairs, facts: _Facts) -> Begin:
         """Answer the held headers, and tell how the answer came about."""
@@ -245,35 +274,53 @@ class Answering:
     def _fail(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
         self._over = True
-        verdict = judge(Outcome.of(error, content_seen=self._begun, retry_after=self._retry_after()))
+        pause = retry_after(self._headers, now=self._sent.date)
+        verdict = judge(Outcome.of(error, content_seen=self._begun, retry_after=pause))
         self._attempt.end(self._now, verdict if self._sent.circuits else None, error.code)
         if self._begun:
             self._ledger.discard(self._sent.request_id)
             facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}
             return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
-        if self._is_passed_on(verdict):
-            return self._pass_on(error, ended=ended)
+        if self._is_passed_on(verdict, pause or 0.0):
+            return self._pass_on(error, pause or 0.0, ended=ended)
         self._ledger.discard(self._sent.request_id)
-        body = self._sent.errors.body(error)
-        headers = ((":status", str(error.status)), ("content-length", str(len(body))), JSON_TYPE)
-        facts = {"error": error.code, "usage_source": UsageSource.NONE}
+        told = self._told(error, verdict)
+        body = self._sent.errors.body(told)
+        headers = ((":status", str(told.status)), ("content-length", str(len(body))), JSON_TYPE)
+        facts = {"error": told.code, "usage_source": UsageSource.NONE}
         return (self._begin(headers, facts), Send(body, ended))
 
-    def _retry_after(self) -> float | None:
-        """Seconds, where the vendor says how many; a date is not read."""
-        said = self._headers.get("retry-after", "")
-        return float(said) if said.isdecimal() and len(said) <= _DIGITS else None
+    def _told(self, error: UpstreamError, verdict: Verdict) -> UpstreamError:
+        """What the client reads: that the vendor does not take the gateway's own credential is no fault of the
+        client's, whose key is good, and what the vendor says of it is not for its eyes.
+        """
+        if verdict.blame is not Blame.CREDENTIAL:
+            return error
+        return UpstreamRefused(
+            f"{self._sent.target.provider.name} does not serve the gateway's account; its operator should know.",
+            code="upstream_account_refused",
+        )
 
-    def _is_passed_on(self, verdict: Verdict) -> bool:
-        """Whether the next attempt is to answer, at another target or at this one again."""
-        targets, attempt = self._sent.plan.targets, self._sent.attempt
-        if attempt == len(targets):
+    def _is_passed_on(self, verdict: Verdict, pause: float) -> bool:
+        """Whether the next attempt is to answer, at another target or at one that has failed before."""
+        plan, attempt = self._sent.plan, self._sent.attempt
+        if attempt == len(plan.targets):
             return False
-        return verdict.retry_same if targets[attempt] is self._sent.target else verdict.retry_next
+        following, target = plan.targets[attempt], self._sent.target
+        if verdict.blame is Blame.CONTEXT:
+            room = target.context or 0
+            return plan.model.overflows and any((later.context or 0) > room for later in plan.targets[attempt:])
+        if plan.asks_again(attempt + 1) and not self._ledger.retries.allows(plan.model.name, plan.model.retry_budget):
+            return False
+        if following is target:
+            return verdict.retry_same and pause <= _LONGEST_PAUSE
+        return verdict.retry_next
 
-    def _pass_on(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
+    def _pass_on(self, error: UpstreamError, pause: float, *, ended: bool) -> tuple[Action, ...]:
         """Let the next attempt answer: Envoy sees a status it retries, and the client none of this."""
         sent = self._sent
+        if 0 < pause <= _LONGEST_PAUSE:
+            sent.plan.not_before[sent.target.key] = self._now + pause
         spent = (self._now - sent.at) * 1000
         sent.plan.failed.append(FailedAttempt(sent.attempt, str(sent.target), error.status, error.code, spent))
         headers = ((":status", str(names.RETRY_STATUS)), ("content-length", "0"))

@@ -24,17 +24,22 @@ from processor.exchange.messages import (
     Respond,
 )
 from processor.exchange.request_body import read_body
+from processor.policy.access import allowed
 from processor.policy.affinity import affinity_key
+from processor.policy.estimate import GENERATING
 from processor.policy.health import Healths
+from processor.policy.needs import answer_tokens, features_needed, prompt_tokens
 from processor.policy.ordering import ANYTHING, Wanted, order
 from processor.schema.models import model_body, models_body
-from processor.topology import Model, Target, Topology, allowed
+from processor.topology import Model, Target, Topology
 from processor.wire.json import Fields
 
 _JSON = (("content-type", "application/json"),)
 _SESSION_HEADER = "x-session-id"
 _PROMPT = ("system", "instructions", "messages", "input", "prompt")
 """Where endpoints have what a model reads, in the order in which it does."""
+_GRACE = 0.1
+"""Seconds by which Envoy waits longer than the processor, which can tell more of what was late."""
 _NONE = Endpoint("", "", Operation.OTHER)
 """Until the path is known."""
 
@@ -129,7 +134,7 @@ class DownstreamExchange:
         facts["request_model"] = read.model
         model = self._model(read.model)
         facts["request_model"] = model.name
-        targets = self._ordered(model, read.fields)
+        targets = self._ordered(model, self._wanted(model, read.fields, body))
         facts["provider"] = targets[0].provider.name  # until another target answers
         plan = Plan(
             key=self._key.name if self._key else "",
@@ -146,9 +151,19 @@ class DownstreamExchange:
         self._gateway.ledger.put(self._request_id, plan)
         return Proceed(set_headers=_route_headers(model, targets), clear_route_cache=True, facts=facts)
 
-    def _ordered(self, model: Model, fields: Fields) -> tuple[Target, ...]:
+    def _wanted(self, model: Model, fields: Fields, body: bytes) -> Wanted:
+        """What decides between the targets; nothing of it costs anything where nothing is to be decided."""
+        if not (model.selective or model.affinity):
+            return ANYTHING
+        chats = model.selective and self._endpoint.operation in GENERATING
+        return Wanted(
+            needs=features_needed(fields) if chats and not model.drop_params else frozenset(),
+            tokens=prompt_tokens(body) + (answer_tokens(fields) or 0) if chats else 0,
+            affinity=self._affinity(model, fields) if model.affinity else None,
+        )
+
+    def _ordered(self, model: Model, wanted: Wanted) -> tuple[Target, ...]:
         """The targets of the attempts."""
-        wanted = Wanted(affinity=self._affinity(model, fields)) if model.affinity else ANYTHING
         gateway = self._gateway
         healths = [gateway.healths.of(target.key) for target in model.targets]
         numbers = order(
@@ -184,13 +199,27 @@ class DownstreamExchange:
 def _route_headers(model: Model, targets: tuple[Target, ...]) -> tuple[tuple[str, str], ...]:
     providers = [target.provider.name for target in targets]
     providers += providers[-1:] * (model.attempts - len(providers))  # a route that is longer does as well
-    headers = (
+    headers = [
         (names.CLUSTER_HEADER, names.route_cluster(providers)),
         (names.MAX_RETRIES_HEADER, str(len(targets) - 1)),
-    )
-    if model.timeout is None:
-        return headers
-    return (*headers, (names.TIMEOUT_HEADER, str(round(model.timeout * 1000))))
+    ]
+    if (silence := _longest_silence(targets)) is not None:
+        headers.append((names.TRY_TIMEOUT_HEADER, _milliseconds(silence + _GRACE)))
+    if model.timeout is not None:
+        headers.append((names.TIMEOUT_HEADER, _milliseconds(model.timeout)))
+    return tuple(headers)
+
+
+def _longest_silence(targets: tuple[Target, ...]) -> float | None:
+    """Seconds after which Envoy gives an attempt up of which not even headers came: there is one limit for all of
+    them. Once headers are held the attempt's own holds.
+    """
+    limits = [target.patience.first for target in targets]
+    return max((limit for limit in limits if limit is not None), default=None) if None not in limits else None
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
 
 
 def _refuse(error: GatewayError, endpoint: Endpoint, facts: Facts) -> Respond:

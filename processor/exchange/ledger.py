@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from processor.dialects.base import Asked
 from processor.domain import Operation
 from processor.exchange.request_body import ReadBody
+from processor.policy.health import TargetKey
+from processor.policy.retry_budget import RetryBudget
 from processor.topology import Model, Target
 from processor.wire.json import JSON
 
@@ -58,6 +60,12 @@ class Plan:
 
     failed: list[FailedAttempt] = field(default_factory=list)
     """The attempts so far that another was to make good."""
+    not_before: dict[TargetKey, float] = field(default_factory=dict)
+    """When a target that asked for a pause may be asked again, in the ledger's clock."""
+
+    def asks_again(self, attempt: int) -> bool:
+        """Whether an attempt is at a target that has failed this request before."""
+        return self.targets[attempt - 1] in self.targets[: attempt - 1]
 
     def asked(self, target: Target) -> Asked:
         """The request as it is put to a target."""
@@ -77,8 +85,10 @@ class Plan:
 class Ledger:
     """Plans by request id, bounded in age and bytes."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], retries: RetryBudget | None = None) -> None:
         self._clock = clock
+        self.retries = retries or RetryBudget()
+        """Knows the live requests of each model."""
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._bytes = 0
 
@@ -95,6 +105,7 @@ class Ledger:
         self.discard(request_id)
         self._plans[request_id] = plan
         self._bytes += plan.size
+        self.retries.begin(plan.model.name)
         self._evict()
 
     def get(self, request_id: str) -> Plan | None:
@@ -105,6 +116,7 @@ class Ledger:
         """Forget a plan whose last attempt has ended."""
         if plan := self._plans.pop(request_id, None):
             self._bytes -= plan.size
+            self.retries.end(plan.model.name)
 
     def _evict(self) -> None:
         oldest_allowed = self._clock() - MAX_AGE

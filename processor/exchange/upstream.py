@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,8 +48,6 @@ class Upstream:
     clock: Callable[[], float]
     epoch: Callable[[], float]
     """Seconds since the epoch."""
-    next_key: Callable[[Target], str]
-    """The vendor key to use now; several are rotated."""
     caller: Caller
     """Makes the further calls that some answers take."""
 
@@ -63,6 +62,8 @@ class UpstreamExchange:
         self._answering: Answering | None = None
         self._following: Following | None = None
         self._attempt: Attempt | None = None
+        self._retries = ""
+        """The model whose retry budget this attempt uses."""
         self.done = False
 
     @property
@@ -72,6 +73,8 @@ class UpstreamExchange:
 
     async def receive(self, event: Event) -> tuple[Action, ...]:
         """Answer Envoy's next message."""
+        if isinstance(event, RequestHeaders):
+            await self._pause(event)
         began = self._upstream.clock()
         actions = (self._request(event, began),) if isinstance(event, RequestHeaders) else self._answer(event, began)
         self._spent += self._upstream.clock() - began
@@ -89,10 +92,13 @@ class UpstreamExchange:
 
     def close(self) -> None:
         """Account for an answer that was cut."""
-        if self._attempt:
-            self._attempt.end(self._upstream.clock(), None)
+        now = self._upstream.clock()
+        if self._retries:
+            self._upstream.ledger.retries.give_back(self._retries)
         if self._answering:
-            self._answering.close()
+            self._answering.close(now)
+        if self._attempt:
+            self._attempt.end(now, None)
 
     def _answer(self, event: Event, now: float) -> tuple[Action, ...]:
         return self._answering.receive(event, spent=self._spent, now=now) if self._answering else ()
@@ -107,10 +113,19 @@ class UpstreamExchange:
             result = error
         return answering.resume(result, now=self._upstream.clock())
 
+    async def _pause(self, event: RequestHeaders) -> None:
+        """Wait as long as a vendor asked, where the same target is to be asked again."""
+        plan, attempt = self._upstream.ledger.get(self._request_id), _number(event)
+        if plan is None or not plan.not_before or not 1 <= attempt <= len(plan.targets):
+            return
+        pause = plan.not_before.get(plan.targets[attempt - 1].key, 0.0) - self._upstream.clock()
+        if pause > 0:
+            await asyncio.sleep(pause)
+
     def _request(self, event: RequestHeaders, now: float) -> Action:
         ledger = self._upstream.ledger
         plan = ledger.get(self._request_id)
-        attempt = int(event.attributes.get(names.ATTEMPT_ATTRIBUTE, 0) or 0)
+        attempt = _number(event)
         if plan is None or not 1 <= attempt <= len(plan.targets):
             return _local(
                 UpstreamUnavailable("The gateway no longer knows this request; send it again.", code="request_lost")
@@ -128,6 +143,9 @@ class UpstreamExchange:
         except GatewayError as error:
             ledger.discard(self._request_id)
             return _local(error, errors)
+        if plan.asks_again(attempt):
+            self._retries = plan.model.name
+            ledger.retries.take(self._retries)
         attempt_at = self._attempt = self._upstream.healths.of(target.key).begin(now)
         sent = Sent(
             request_id=self._request_id,
@@ -139,7 +157,7 @@ class UpstreamExchange:
             circuits=self._upstream.circuits,
             attempt=attempt,
             at=self._upstream.clock(),
-            deadline=None if plan.model.ttft is None else now + plan.model.ttft,
+            date=self._upstream.epoch(),
         )
         self._answering = Answering(sent, ledger, attempt_at, self._upstream.observations)
         return action
@@ -156,7 +174,7 @@ class UpstreamExchange:
 
     def _translated(self, event: RequestHeaders, target: Target, translator: Translator, asked: Asked) -> Replace:
         provider, upstream = target.provider, self._upstream
-        key = upstream.next_key(target)
+        key = target.api_key
         self._following = Following(caller=upstream.caller, provider=provider, key=key, epoch=upstream.epoch)
         outgoing = addressed(provider, translator.request(asked), now=int(upstream.epoch()))
         headers: HeaderPairs = (
@@ -167,6 +185,11 @@ class UpstreamExchange:
             *provider.vendor.auth.headers(key, outgoing),
         )
         return Replace(outgoing.body, headers, removed(event.headers, headers, _TO_VENDOR), {"provider": provider.name})
+
+
+def _number(event: RequestHeaders) -> int:
+    """Which attempt it is, from 1; 0 if Envoy does not say."""
+    return int(event.attributes.get(names.ATTEMPT_ATTRIBUTE, 0) or 0)
 
 
 def _local(error: GatewayError, errors: ErrorForm = OPENAI_ERRORS) -> Respond:

@@ -26,6 +26,8 @@ class Candidate:
     """What tells it apart; affinity follows it from process to process."""
     weight: int = 1
     """0: only if nobody else is left."""
+    entry: int = 0
+    """Its place in the list of targets; several keys of one provider share it."""
     lacks: frozenset[Feature] = frozenset()
     context: int | None = None
     """Tokens that its model takes, prompt and answer; None when that is not known, and then any number."""
@@ -159,8 +161,14 @@ def explain(
     return (*places, *(Place(number, None, _shortcoming(candidates[number], wanted)) for number in left_out))
 
 
-def _listed(_: _Scene, numbers: _Numbers) -> _Numbers:
-    return numbers
+def _listed(scene: _Scene, numbers: _Numbers) -> _Numbers:
+    """As they are listed; the keys of one provider by chance, so that they share the load."""
+    entries = [scene.candidates[number].entry for number in numbers]
+    if len(set(entries)) == len(entries):
+        return numbers
+    arranged = _weighted(scene, numbers)
+    arranged.sort(key=lambda number: scene.candidates[number].entry)
+    return arranged
 
 
 def _weighted(scene: _Scene, numbers: _Numbers) -> _Numbers:

@@ -117,7 +117,7 @@ def _hosts(name: str, provider: Provider, origin: Origin, ca_file: str, *, webso
         type=ClusterDiscoveryType.STATIC if origin.pipe else ClusterDiscoveryType.LOGICAL_DNS,
         dns_lookup_family=ClusterDnsLookupFamily.V4_PREFERRED,
         wait_for_warm_on_init=False if not origin.pipe else None,
-        connect_timeout=_CONNECT_TIMEOUT,
+        connect_timeout=dt.timedelta(seconds=provider.connect),
         load_assignment=_endpoints(name, [endpoint]),
         per_connection_buffer_limit_bytes=_BUFFER_BYTES,
         transport_socket=_tls(origin, ca_file, websocket=websocket) if origin.scheme == "https" else None,

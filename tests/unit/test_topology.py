@@ -8,7 +8,8 @@ import pytest
 
 from processor import app
 from processor.state import State
-from processor.topology import Origin, Topology, allowed, route_length
+from processor.policy.access import allowed
+from processor.topology import Origin, Topology, route_length
 
 CONFIG = """
 providers:

@@ -1,27 +1,26 @@
-"""What a configuration comes to: providers with their hosts, models with their targets."""
+"""Providers with their hosts, models with their targets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 from urllib.parse import urlsplit
 
 from processor import names
-from processor.config import Config, ProviderConfig
-from processor.errors import ConfigError
+from processor.domain import Feature
 from processor.policy.affinity import Source
 from processor.policy.health import TargetKey
+from processor.policy.limits import Limit
 from processor.policy.ordering import Candidate
 from processor.policy.routing import Strategy
-from processor.vendors import DIALECTS, VENDORS, find
+from processor.vendors import find
 from processor.vendors._vendor import Vendor
-from processor.vendors.demo import DEMO
 
 _PORTS = {"http": 80, "https": 443}
 _ROUTES = 1024
 """Sequences of one model's providers that are rendered: five of ten providers, say, would be 100,000."""
+_DIRECT_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +60,8 @@ class Provider:
     """Passthrough path prefix to another origin, for vendors whose paths fan out over several hosts."""
     keys: tuple[str, ...] = field(default=(), repr=False)
     ca_file: str = ""
+    connect: float = 5.0
+    """Seconds to a connection."""
     enabled: bool = False
     """Whether OpenAI mode may use it; passthrough works for every known vendor."""
 
@@ -81,20 +82,56 @@ class Provider:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long an attempt is waited for, in seconds; None: without limit."""
+
+    ttft: float | None = None
+    """To its first content."""
+    idle: float | None = None
+    """Between two pieces of its stream."""
+    timeout: float | None = None
+    """To its end."""
+
+    @property
+    def first(self) -> float | None:
+        """To its first content, whatever limits that."""
+        known = [limit for limit in (self.ttft, self.timeout) if limit is not None]
+        return min(known, default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One candidate to answer a model: a provider and its own name for the model."""
+    """One candidate to answer a model: a provider, one of its keys, and its own name for the model."""
 
     provider: Provider
     model: str
-    weight: int = 1
+    credential: int = 0
+    """The number of the provider's key: several keys are several targets."""
+    patience: Patience = Patience()
+    context: int | None = None
+    """Tokens that it takes, prompt and answer; None when that is not known."""
+    lacks: frozenset[Feature] = frozenset()
+    """Features of chat that it does not offer."""
+    limits: tuple[Limit, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.provider.name}/{self.model}"
 
     @property
+    def label(self) -> str:
+        """What tells it from the others: `moonshot/kimi-k2#2` with the second of several keys."""
+        return f"{self}#{self.credential + 1}" if len(self.provider.keys) > 1 else str(self)
+
+    @property
+    def api_key(self) -> str:
+        """Empty where the provider has none."""
+        keys = self.provider.keys
+        return keys[self.credential] if keys else ""
+
+    @property
     def key(self) -> TargetKey:
         """What its health is kept under."""
-        return TargetKey(self.provider.name, self.model)
+        return TargetKey(self.provider.name, self.model, self.credential)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +146,19 @@ class Model:
     affinity: tuple[Source, ...] = ()
     """What keeps requests at the same target, the first that a request has."""
     attempts: int = 1
-    ttft: float | None = None
-    idle: float | None = None
+    retry_budget: float = 0.2
+    """Of the model's live requests, how many may be asking a target again."""
     timeout: float | None = None
+    """Seconds, for the whole request."""
     drop_params: bool = False
     """Whether parameters that a target cannot do are left out rather than refused."""
-    direct: bool = False
-    """Named by a provider's own model, `provider/model`."""
+    overflows: bool = True
+    """Whether a request too long for one target goes on to one with a larger context."""
+    limits: tuple[Limit, ...] = ()
+    selective: bool = False
+    """Whether what a request needs decides who may answer it."""
+    deny_uncounted: bool = False
+    """Whether requests are refused while the store of limits cannot be asked."""
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -129,8 +172,8 @@ class Topology:
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
-    drop_params: bool = False
-    """For models that are named by their provider."""
+    direct: Callable[[Provider, str], Model]
+    """Makes the model that `provider/model` names."""
 
     def resolve(self, name: str) -> Model | None:
         """The model a client names: one of ours, `provider/model`, or a well-known name of an enabled provider."""
@@ -140,7 +183,7 @@ class Topology:
         if not slash:
             return self._well_known(name)
         provider = self._enabled(provider_name)
-        return self._direct(provider, vendor_model) if provider and vendor_model else None
+        return self.direct(provider, vendor_model) if provider and vendor_model else None
 
     def listed(self) -> list[str]:
         """The names `/v1/models` shows: ours, then the well-known ones of enabled providers."""
@@ -149,7 +192,8 @@ class Topology:
 
     def routes(self) -> Iterator[tuple[str, ...]]:
         """Every sequence of providers that the attempts of a request may take, each once."""
-        direct = ((provider.name,) for provider in self.providers.values() if provider.enabled)
+        enabled = (provider for provider in self.providers.values() if provider.enabled)
+        direct = ((provider.name,) * direct_attempts(provider) for provider in enabled)
         of_models = (route for model in self.models.values() for route in _routes(model.providers, model.attempts))
         yield from dict.fromkeys((*direct, *of_models))
 
@@ -161,20 +205,13 @@ class Topology:
     def _well_known(self, name: str) -> Model | None:
         for provider in self.providers.values():
             if provider.enabled and name in provider.vendor.models:
-                return self._direct(provider, name)
+                return self.direct(provider, name)
         return None
 
-    def _direct(self, provider: Provider, model: str) -> Model:
-        target = Target(provider=provider, model=model)
-        candidates = (Candidate(name=str(target)),)
-        return Model(
-            name=str(target), targets=(target,), candidates=candidates, direct=True, drop_params=self.drop_params
-        )
 
-
-def _attempts(targets: Sequence[Target], wanted: int) -> int:
-    """How often a request is tried at most: each target once, and once more where all have failed."""
-    return route_length(len({target.provider.name for target in targets}), min(wanted, 2 * len(targets)))
+def direct_attempts(provider: Provider) -> int:
+    """How many of a provider's keys a request for one of its own models may try."""
+    return min(max(len(provider.keys), 1), _DIRECT_ATTEMPTS)
 
 
 def _routes(providers: tuple[str, ...], attempts: int) -> Iterator[tuple[str, ...]]:
@@ -192,79 +229,3 @@ def route_length(providers: int, attempts: int) -> int:
     while length > 1 and providers**length > _ROUTES:
         length -= 1
     return length
-
-
-def allowed(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a key with these shell-style patterns may use a model; no pattern allows all."""
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def build(config: Config, *, demo_socket: str) -> Topology:
-    """Put configuration and vendors' data together."""
-    providers = {
-        name: _known(vendor, config.providers.get(name))
-        for name, vendor in VENDORS.items()
-        if vendor.origin or name in config.providers
-    }
-    for name, provider in config.providers.items():
-        if name not in VENDORS:
-            providers[name] = _self_hosted(provider)
-    if config.demo:
-        origin = Origin(scheme="http", host="demo", port=80, pipe=demo_socket)
-        providers[DEMO.name] = Provider(name=DEMO.name, vendor=DEMO, origin=origin, enabled=True)
-    models = {name: _model(name, config, providers) for name in config.models}
-    return Topology(providers=providers, models=models, drop_params=config.drop_params)
-
-
-def _known(vendor: Vendor, config: ProviderConfig | None) -> Provider:
-    if config and config.dialect:
-        vendor = vendor.speaking(config.dialect)
-    origin = Origin.parse(config.base_url if config and config.base_url else vendor.origin)
-    hosts = {} if config and config.base_url else {prefix: Origin.parse(url) for prefix, url in vendor.hosts.items()}
-    return Provider(
-        name=vendor.name,
-        vendor=vendor,
-        origin=origin,
-        hosts=hosts,
-        keys=config.api_keys if config else (),
-        ca_file=(config.ca_file or "") if config else "",
-        enabled=config is not None,
-    )
-
-
-def _self_hosted(config: ProviderConfig) -> Provider:
-    origin = Origin.parse(config.base_url or "")
-    return Provider(
-        name=config.name,
-        vendor=replace(DIALECTS[config.dialect or "openai"], name=config.name, aliases=(), hosts={}, models=()),
-        origin=origin,
-        keys=config.api_keys,
-        ca_file=config.ca_file or "",
-        enabled=True,
-    )
-
-
-def _model(name: str, config: Config, providers: Mapping[str, Provider]) -> Model:
-    settings = config.models[name]
-    targets = []
-    for target in settings.targets:
-        provider = providers[target.provider]
-        if not provider.vendor.operations:
-            raise ConfigError(
-                f"{target.provider} can only be used in passthrough yet",
-                file=config.file,
-                path=f"models.{name}.targets",
-            )
-        targets.append(Target(provider=provider, model=target.model, weight=target.weight))
-    return Model(
-        name=name,
-        targets=tuple(targets),
-        candidates=tuple(Candidate(name=str(target), weight=target.weight) for target in targets),
-        strategy=Strategy(settings.strategy),
-        affinity=tuple(map(Source, settings.affinity)),
-        attempts=_attempts(targets, settings.retry.attempts),
-        ttft=settings.retry.ttft,
-        idle=settings.retry.idle,
-        timeout=settings.retry.timeout,
-        drop_params=config.drop_params if settings.drop_params is None else settings.drop_params,
-    )
