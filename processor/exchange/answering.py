@@ -166,7 +166,6 @@ class Answering:
         request_id = self._sent.request_id
         if self._begun:
             self._observations.write(request_id, **_usage_facts(self._tally(finished=False)))
-            self._ledger.discard(request_id)
             return
         self._observations.write(request_id, sent_input_tokens=estimate_tokens(self._sent.plan.size))
         if self._sent.first_by is not None and now >= self._sent.first_by:
@@ -232,7 +231,6 @@ class Answering:
         facts: _Facts = {}
         if ended:
             self._over = True
-            self._ledger.discard(self._sent.request_id)
             facts = _usage_facts(self._tally(finished=True))
         if self._begun:
             self._await_next(ended=ended)
@@ -278,12 +276,10 @@ class Answering:
         verdict = judge(Outcome.of(error, content_seen=self._begun, retry_after=pause))
         self._attempt.end(self._now, verdict if self._sent.circuits else None, error.code)
         if self._begun:
-            self._ledger.discard(self._sent.request_id)
             facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}
             return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
         if self._is_passed_on(verdict, pause or 0.0):
             return self._pass_on(error, pause or 0.0, ended=ended)
-        self._ledger.discard(self._sent.request_id)
         told = self._told(error, verdict)
         body = self._sent.errors.body(told)
         headers = ((":status", str(told.status)), ("content-length", str(len(body))), JSON_TYPE)

@@ -72,6 +72,7 @@ class DownstreamExchange:
         self._endpoint = _NONE
         self._content_type = ""
         self._session = ""
+        self._plan: Plan | None = None
         self.deadline: float | None = None
         self.done = False
 
@@ -94,11 +95,13 @@ class DownstreamExchange:
         except GatewayError as error:
             action = _refuse(error, self._endpoint, facts)
         self._spent += self._gateway.clock() - began
-        self.done = isinstance(action, Respond) or isinstance(event, RequestBody)
+        self.done = isinstance(action, Respond)
         return (action,)
 
     def close(self) -> None:
-        """Nothing to account for: what was decided stands in Envoy's metadata and in the ledger."""
+        """The client has all of its answer, or has left: Envoy keeps the stream open until then."""
+        if self._plan:
+            self._gateway.ledger.leave(self._plan)
 
     def _head(self, event: RequestHeaders, facts: dict[str, str | float]) -> Action:
         path = event.headers.get(":path", "").partition("?")[0]
@@ -136,7 +139,7 @@ class DownstreamExchange:
         facts["request_model"] = model.name
         targets = self._ordered(model, self._wanted(model, read.fields, body))
         facts["provider"] = targets[0].provider.name  # until another target answers
-        plan = Plan(
+        plan = self._plan = Plan(
             key=self._key.name if self._key else "",
             model=model,
             targets=targets,

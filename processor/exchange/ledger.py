@@ -37,9 +37,9 @@ class FailedAttempt:
         return {"target": self.target, "status": self.status, "error": self.error, "ms": round(self.ms, 1)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Plan:
-    """What was decided about a request before its first attempt."""
+    """What was decided about a request before its first attempt, and what became of it since."""
 
     key: str
     """The gateway key's name."""
@@ -60,6 +60,8 @@ class Plan:
 
     failed: list[FailedAttempt] = field(default_factory=list)
     """The attempts so far that another was to make good."""
+    parties: int = 1
+    """The exchanges that still work on it: the listener's side, and the attempts under way."""
     not_before: dict[TargetKey, float] = field(default_factory=dict)
     """When a target that asked for a pause may be asked again, in the ledger's clock."""
 
@@ -101,8 +103,8 @@ class Ledger:
         return self._bytes
 
     def put(self, request_id: str, plan: Plan) -> None:
-        """Keep a plan until `discard`, or until it is too old or too much is kept."""
-        self.discard(request_id)
+        """Keep a plan until all who work on it have left, or until it is too old or too much is kept."""
+        self._discard(request_id)
         self._plans[request_id] = plan
         self._bytes += plan.size
         self.retries.begin(plan.model.name)
@@ -112,8 +114,17 @@ class Ledger:
         """The plan, if it is still kept."""
         return self._plans.get(request_id)
 
-    def discard(self, request_id: str) -> None:
-        """Forget a plan whose last attempt has ended."""
+    def join(self, plan: Plan) -> None:
+        """An attempt begins to work on it; it has to `leave`."""
+        plan.parties += 1
+
+    def leave(self, plan: Plan) -> None:
+        """One of those who work on it has done so; with the last of them the request is over."""
+        plan.parties -= 1
+        if not plan.parties:
+            self._discard(plan.request_id)
+
+    def _discard(self, request_id: str) -> None:
         if plan := self._plans.pop(request_id, None):
             self._bytes -= plan.size
             self.retries.end(plan.model.name)
@@ -124,4 +135,4 @@ class Ledger:
             request_id, plan = next(iter(self._plans.items()))
             if plan.arrived >= oldest_allowed and (self._bytes <= MAX_BYTES or len(self._plans) == 1):
                 return
-            self.discard(request_id)
+            self._discard(request_id)

@@ -62,6 +62,7 @@ class UpstreamExchange:
         self._answering: Answering | None = None
         self._following: Following | None = None
         self._attempt: Attempt | None = None
+        self._plan: Plan | None = None
         self._retries = ""
         """The model whose retry budget this attempt uses."""
         self.done = False
@@ -99,6 +100,8 @@ class UpstreamExchange:
             self._answering.close(now)
         if self._attempt:
             self._attempt.end(now, None)
+        if self._plan:
+            self._upstream.ledger.leave(self._plan)
 
     def _answer(self, event: Event, now: float) -> tuple[Action, ...]:
         return self._answering.receive(event, spent=self._spent, now=now) if self._answering else ()
@@ -137,11 +140,12 @@ class UpstreamExchange:
         if event.attributes.get(names.PROVIDER_ATTRIBUTE) != target.provider.name or translator is None:
             # A key must never reach another vendor's host, whatever the reason for the mismatch.
             return _local(GatewayError("The gateway's routes do not match its plan; send the request again."), errors)
+        self._plan = plan
+        ledger.join(plan)
         asked = plan.asked(target)
         try:
             action = self._translated(event, target, translator, asked)
         except GatewayError as error:
-            ledger.discard(self._request_id)
             return _local(error, errors)
         if plan.asks_again(attempt):
             self._retries = plan.model.name

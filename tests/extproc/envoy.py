@@ -96,6 +96,14 @@ class Envoy:
             request_serializer=ProcessingRequest.SerializeToString,
             response_deserializer=ProcessingResponse.FromString,
         )
+        self._asked: dict[str, Stream] = {}
+        """The downstream filter's streams, which Envoy keeps open until the client has its answer."""
+
+    async def over(self, request_id: str) -> None:
+        """The client has its answer, or has left."""
+        stream = self._asked.pop(request_id)
+        await stream.finish()
+        assert await stream.receive() is None, "the processor ends its stream as well"
 
     def open(self, filter_name: str, request_id: str) -> Stream:
         """A filter's stream for a request."""
@@ -119,7 +127,7 @@ class Envoy:
         if message.WhichOneof("response") == "immediate_response":
             return {}, immediate(message, stream), stream.metadata
         assert message.request_body.response.clear_route_cache
-        assert await stream.receive() is None, "the stream ends: the answer flows by untouched"
+        self._asked[request_id] = stream
         return mutations(message.request_body.response.header_mutation), None, stream.metadata
 
     async def attempt(

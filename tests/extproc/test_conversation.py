@@ -152,8 +152,9 @@ async def test_a_second_attempt_translates_from_the_original_again(envoy: Envoy)
     got = await answer(second, 200, JSON, [b'{"model":"m","choices":[],"usage":{"prompt_tokens":1}}'])
     assert got.headers["x-gateway-attempts"] == "2"
     assert got.metadata["gateway"]["error"] == "", "the failed attempt's error is forgotten"
+    await envoy.over(request_id)
     _, lost = await envoy.attempt(request_id, 2, "moonshot")
-    assert lost.immediate_response.status.code == 503, "the plan is freed when the answer is complete"
+    assert lost.immediate_response.status.code == 503, "the plan is freed when the request is over"
 
 
 async def test_trailers_end_a_body_too(envoy: Envoy) -> None:

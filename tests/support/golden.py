@@ -118,6 +118,13 @@ class GoldenError:
     message: str
     param: str | None = None
 
+    def to_client(self, vendor: str) -> GoldenError:
+        """What a client of the gateway reads: that a vendor refuses the gateway's account is not the client's doing."""
+        if self.status not in (401, 402, 403) and "insufficient_quota" not in (self.type, self.code):
+            return self
+        message = f"{vendor} does not serve the gateway's account; its operator should know."
+        return GoldenError(status=502, type="server_error", code="upstream_account_refused", message=message)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoldenCase:
