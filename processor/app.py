@@ -16,13 +16,17 @@ from pathlib import Path
 from processor import config as configuration
 from processor import names
 from processor.accounting.observations import ObservationLog
+from processor.adapters.admin_http import AdminServer, Answer
 from processor.adapters.loopback import Loopback
 from processor.auth.credentials import Outgoing
 from processor.config import Config, KnownProvider
 from processor.exchange.access import Keyring
+from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
+from processor.exchange.explaining import Explainer, Inquiry
 from processor.exchange.ledger import Ledger
 from processor.exchange.meter import MeterExchange
+from processor.exchange.unreached import Unreached
 from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.server import start
 from processor.extproc.servicer import Servicer
@@ -32,6 +36,7 @@ from processor.ports import Caller
 from processor.state import State
 from processor.topology import Topology, build
 from processor.vendors import DIALECTS, VENDORS
+from processor.wire.json import JSON
 
 _GRACE = 30.0
 """Seconds a stopping worker lets its streams run; Envoy has drained before it is told to stop."""
@@ -70,35 +75,76 @@ def load(config_file: Path | None, state: State, environ: Mapping[str, str] | No
     return Setup(config=config, topology=topology, state=state, gateway_key=gateway_key)
 
 
-def servicer(setup: Setup, observations: ObservationLog, caller: Caller) -> Servicer:
-    """Everything a worker serves with."""
-    clock = time.monotonic
-    ledger, healths = Ledger(clock), Healths(_circuit(setup.config))
-    gateway = Gateway(
-        topology=setup.topology,
-        keyring=Keyring(setup.config.keys),
-        ledger=ledger,
-        healths=healths,
-        clock=clock,
-        epoch=time.time,
-        chance=random.random,
-    )
-    upstream = Upstream(
-        ledger=ledger,
-        healths=healths,
-        circuits=setup.config.circuit.failures > 0,
-        observations=observations,
-        clock=clock,
-        epoch=time.time,
-        caller=caller,
-    )
-    return Servicer(
-        {
-            names.DOWNSTREAM_FILTER: lambda request_id: DownstreamExchange(request_id, gateway),
-            names.UPSTREAM_FILTER: lambda request_id: UpstreamExchange(request_id, upstream),
-            names.METER_FILTER: lambda request_id: MeterExchange(request_id, observations, clock),
-        }
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """What one worker knows, and what it serves with it."""
+
+    setup: Setup
+    keyring: Keyring
+    ledger: Ledger
+    healths: Healths
+    chooser: Chooser
+
+    @staticmethod
+    def of(setup: Setup) -> Worker:
+        """A fresh one: nothing is held against any target."""
+        healths = Healths(_circuit(setup.config))
+        return Worker(
+            setup=setup,
+            keyring=Keyring(setup.config.keys),
+            ledger=Ledger(time.monotonic),
+            healths=healths,
+            chooser=Chooser(healths=healths, clock=time.monotonic, chance=random.random),
+        )
+
+    def servicer(self, observations: ObservationLog, caller: Caller) -> Servicer:
+        """The streams of every filter."""
+        clock = time.monotonic
+        circuits = self.setup.config.circuit.failures > 0
+        unreached = Unreached(healths=self.healths, circuits=circuits, clock=clock)
+        gateway = Gateway(
+            topology=self.setup.topology,
+            keyring=self.keyring,
+            ledger=self.ledger,
+            unreached=unreached,
+            chooser=self.chooser,
+            clock=clock,
+            epoch=time.time,
+        )
+        upstream = Upstream(
+            ledger=self.ledger,
+            healths=self.healths,
+            unreached=unreached,
+            circuits=circuits,
+            observations=observations,
+            clock=clock,
+            epoch=time.time,
+            caller=caller,
+        )
+        return Servicer(
+            {
+                names.DOWNSTREAM_FILTER: lambda request_id: DownstreamExchange(request_id, gateway),
+                names.UPSTREAM_FILTER: lambda request_id: UpstreamExchange(request_id, upstream),
+                names.METER_FILTER: lambda request_id: MeterExchange(request_id, observations, clock),
+            }
+        )
+
+    def explain(self, inquiry: bytes) -> JSON:
+        """Who would answer a request, and why.
+
+        Raises:
+            ClientError: what a client would be told at once.
+        """
+        explainer = Explainer(topology=self.setup.topology, keyring=self.keyring, chooser=self.chooser)
+        return explainer.explain(Inquiry.read(inquiry))
+
+    def admin(self) -> Mapping[tuple[str, str], Answer]:
+        """What may be asked about it."""
+
+        async def explain(_: Mapping[str, str], body: bytes) -> JSON:
+            return self.explain(body)
+
+        return {("POST", "/explain"): explain}
 
 
 def _circuit(config: Config) -> CircuitSettings:
@@ -113,13 +159,17 @@ async def work(setup: Setup, number: int) -> None:
     observations = ObservationLog(setup.state.observed)
     _warm(setup.topology)
     loopback = Loopback(setup.state.loopback_socket)
-    server = await start(servicer(setup, observations, loopback), setup.state.worker_socket(number))
+    worker = Worker.of(setup)
+    server = await start(worker.servicer(observations, loopback), setup.state.worker_socket(number))
+    admin = AdminServer(setup.state.admin_api_socket(number), worker.admin())
+    admin.start()
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     await stop.wait()
     await server.stop(_GRACE)
     await loopback.close()
+    await admin.close()
     with contextlib.suppress(FileNotFoundError):
         setup.state.worker_socket(number).unlink()
     observations.close()

@@ -46,6 +46,8 @@ LOCAL_DETAILS = "gateway"
 """Response code details of an answer the processor made; Envoy's own local replies have others."""
 
 PROCESSOR_CLUSTER = "processor"
+API_CLUSTER = "api"
+"""The workers' administration."""
 FETCH_CLUSTERS = {"http": "fetch/http", "https": "fetch/https"}
 """By scheme, the clusters that reach any host: files behind the URLs of vendors' answers."""
 

@@ -57,6 +57,10 @@ class State:
         """Where worker `number` listens."""
         return self.sockets / f"worker-{number}.sock"
 
+    def admin_api_socket(self, number: int) -> Path:
+        """Where worker `number` answers questions about itself."""
+        return self.sockets / f"admin-{number}.sock"
+
     @property
     def loopback_socket(self) -> Path:
         """Where Envoy takes the workers' own calls to vendors."""

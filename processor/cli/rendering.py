@@ -22,6 +22,8 @@ def write_envoy_files(
         port=listen.port if port is None else port,
         admin_port=setup.config.admin.port,
         admin_socket=setup.state.admin_socket,
+        api_port=setup.config.admin.api,
+        api_sockets=tuple(map(setup.state.admin_api_socket, range(setup.config.workers))),
         loopback_socket=setup.state.loopback_socket,
         body_limit=setup.config.body_limit,
         folder=folder,

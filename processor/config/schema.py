@@ -87,6 +87,8 @@ class AdminConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     port: Port | None = None
     """On loopback; None: a Unix socket in the state folder."""
+    api: Port | None = None
+    """On loopback, the gateway's own: `/explain`, `/keys`, `/limits`; None: Unix sockets in the state folder."""
 
 
 class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,6 +20,10 @@ class Keyring:
     def __init__(self, keys: Sequence[KeyConfig]) -> None:
         self._by_digest: Mapping[bytes, KeyConfig] = {bytes.fromhex(key.sha256): key for key in keys}
 
+    def named(self, name: str) -> KeyConfig | None:
+        """The key of that name."""
+        return next((key for key in self._by_digest.values() if key.name == name), None)
+
     def authenticate(self, headers: Headers) -> KeyConfig:
         """The key a request carries.
 

@@ -244,6 +244,7 @@ class Answering:
         self._attempt.first_content(self._now)
         if ended:
             self._attempt.end(self._now, ANSWERED)
+        self._sent.plan.answered = True
         actions = (self._begin(headers, facts), Send(out, ended))
         self._await_next(ended=ended)
         return actions
@@ -280,6 +281,7 @@ class Answering:
             return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
         if self._is_passed_on(verdict, pause or 0.0):
             return self._pass_on(error, pause or 0.0, ended=ended)
+        self._sent.plan.answered = True
         told = self._told(error, verdict)
         body = self._sent.errors.body(told)
         headers = ((":status", str(told.status)), ("content-length", str(len(body))), JSON_TYPE)

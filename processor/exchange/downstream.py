@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import cycle, islice
 from urllib.parse import unquote
 
 from processor import names
@@ -13,6 +12,7 @@ from processor.domain import Operation, UsageSource
 from processor.endpoints import Endpoint, find
 from processor.errors import Forbidden, GatewayError, MalformedRequest, UnknownModel, UnsupportedOperation
 from processor.exchange.access import Keyring
+from processor.exchange.choosing import Chooser, Question
 from processor.exchange.ledger import Ledger, Plan
 from processor.exchange.messages import (
     Action,
@@ -24,20 +24,13 @@ from processor.exchange.messages import (
     Respond,
 )
 from processor.exchange.request_body import read_body
+from processor.exchange.unreached import Unreached
 from processor.policy.access import allowed
-from processor.policy.affinity import affinity_key
-from processor.policy.estimate import GENERATING
-from processor.policy.health import Healths
-from processor.policy.needs import answer_tokens, features_needed, prompt_tokens
-from processor.policy.ordering import ANYTHING, Wanted, order
 from processor.schema.models import model_body, models_body
 from processor.topology import Model, Target, Topology
-from processor.wire.json import Fields
 
 _JSON = (("content-type", "application/json"),)
 _SESSION_HEADER = "x-session-id"
-_PROMPT = ("system", "instructions", "messages", "input", "prompt")
-"""Where endpoints have what a model reads, in the order in which it does."""
 _GRACE = 0.1
 """Seconds by which Envoy waits longer than the processor, which can tell more of what was late."""
 _NONE = Endpoint("", "", Operation.OTHER)
@@ -51,13 +44,12 @@ class Gateway:
     topology: Topology
     keyring: Keyring
     ledger: Ledger
-    healths: Healths
+    unreached: Unreached
+    chooser: Chooser
     clock: Callable[[], float]
     """Monotonic seconds."""
     epoch: Callable[[], float]
     """Seconds since the epoch."""
-    chance: Callable[[], float]
-    """Uniform in [0, 1)."""
 
 
 class DownstreamExchange:
@@ -100,8 +92,9 @@ class DownstreamExchange:
 
     def close(self) -> None:
         """The client has all of its answer, or has left: Envoy keeps the stream open until then."""
-        if self._plan:
-            self._gateway.ledger.leave(self._plan)
+        if plan := self._plan:
+            self._gateway.unreached.note_last(plan)
+            self._gateway.ledger.leave(plan)
 
     def _head(self, event: RequestHeaders, facts: dict[str, str | float]) -> Action:
         path = event.headers.get(":path", "").partition("?")[0]
@@ -137,7 +130,14 @@ class DownstreamExchange:
         facts["request_model"] = read.model
         model = self._model(read.model)
         facts["request_model"] = model.name
-        targets = self._ordered(model, self._wanted(model, read.fields, body))
+        question = Question(
+            operation=self._endpoint.operation,
+            body=body,
+            read=read,
+            scope=self._key.name if self._key else "",
+            session=self._session,
+        )
+        targets = self._gateway.chooser.targets(model, question)
         facts["provider"] = targets[0].provider.name  # until another target answers
         plan = self._plan = Plan(
             key=self._key.name if self._key else "",
@@ -154,49 +154,32 @@ class DownstreamExchange:
         self._gateway.ledger.put(self._request_id, plan)
         return Proceed(set_headers=_route_headers(model, targets), clear_route_cache=True, facts=facts)
 
-    def _wanted(self, model: Model, fields: Fields, body: bytes) -> Wanted:
-        """What decides between the targets; nothing of it costs anything where nothing is to be decided."""
-        if not (model.selective or model.affinity):
-            return ANYTHING
-        chats = model.selective and self._endpoint.operation in GENERATING
-        return Wanted(
-            needs=features_needed(fields) if chats and not model.drop_params else frozenset(),
-            tokens=prompt_tokens(body) + (answer_tokens(fields) or 0) if chats else 0,
-            affinity=self._affinity(model, fields) if model.affinity else None,
-        )
-
-    def _ordered(self, model: Model, wanted: Wanted) -> tuple[Target, ...]:
-        """The targets of the attempts."""
-        gateway = self._gateway
-        healths = [gateway.healths.of(target.key) for target in model.targets]
-        numbers = order(
-            model.strategy, model.candidates, healths, now=gateway.clock(), draw=gateway.chance(), wanted=wanted
-        )
-        return tuple(model.targets[number] for number in islice(cycle(numbers), model.attempts))
-
-    def _affinity(self, model: Model, fields: Fields) -> int | None:
-        return affinity_key(
-            model.affinity,
-            scope=self._key.name if self._key else "",
-            session=self._session,
-            user=memoryview(fields.get("user", b"")),
-            prompt=[memoryview(fields[name]) for name in _PROMPT if name in fields],
-        )
-
     def _model(self, name: str) -> Model:
         model = self._gateway.topology.resolve(name)
         if model is None:
             raise UnknownModel(
                 f"There is no model `{name}` here. GET /v1/models lists what this key may use.", param="model"
             )
-        if self._key and not (allowed(name, self._key.models) or allowed(model.name, self._key.models)):
-            raise Forbidden(f"This key may not use the model `{name}`.", param="model")
-        operation = self._endpoint.operation
-        lacking = next((t for t in model.targets if t.provider.vendor.translator(operation) is None), None)
-        if lacking:
-            message = f"The model `{name}` has no {self._endpoint.path}: {lacking.provider.name} offers none."
-            raise UnsupportedOperation(message, param="model")
-        return model
+        return usable(model, name, self._key, self._endpoint) if self._key else model
+
+
+def usable(model: Model, name: str, key: KeyConfig, endpoint: Endpoint) -> Model:
+    """The model with the targets that a key may use and that offer the endpoint; `name` is what the client called it.
+
+    Raises:
+        Forbidden: the key may not use it.
+        UnsupportedOperation: no target offers the endpoint.
+    """
+    if not (allowed(name, key.models) or allowed(model.name, key.models)):
+        raise Forbidden(f"This key may not use the model `{name}`.", param="model")
+    able = model.only(lambda target: target.provider.vendor.translator(endpoint.operation) is not None)
+    if able is None:
+        message = f"The model `{name}` has no {endpoint.path}: {model.providers[0]} offers none."
+        raise UnsupportedOperation(message, param="model")
+    own = able.only(lambda target: allowed(target.provider.name, key.providers)) if key.providers else able
+    if own is None:
+        raise Forbidden(f"This key may not use the providers of the model `{name}`.", param="model")
+    return own
 
 
 def _route_headers(model: Model, targets: tuple[Target, ...]) -> tuple[tuple[str, str], ...]:

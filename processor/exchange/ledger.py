@@ -60,6 +60,10 @@ class Plan:
 
     failed: list[FailedAttempt] = field(default_factory=list)
     """The attempts so far that another was to make good."""
+    heard: int = 0
+    """The last attempt that reached us: Envoy tells of none that finds no connection."""
+    answered: bool = False
+    """Whether the client's answer has begun."""
     parties: int = 1
     """The exchanges that still work on it: the listener's side, and the attempts under way."""
     not_before: dict[TargetKey, float] = field(default_factory=dict)

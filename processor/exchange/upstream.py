@@ -13,7 +13,7 @@ from processor.endpoints import endpoint_of
 from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
 from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
 from processor.exchange.following import Following, addressed
-from processor.exchange.ledger import FailedAttempt, Ledger, Plan
+from processor.exchange.ledger import Ledger, Plan
 from processor.exchange.messages import (
     Abort,
     Action,
@@ -25,8 +25,8 @@ from processor.exchange.messages import (
     Respond,
     Send,
 )
+from processor.exchange.unreached import Unreached
 from processor.policy.health import Attempt, Healths
-from processor.policy.verdict import UNREACHED, judge
 from processor.ports import Caller
 from processor.schema.error import OPENAI_ERRORS, ErrorForm
 from processor.topology import Target
@@ -42,6 +42,7 @@ class Upstream:
 
     ledger: Ledger
     healths: Healths
+    unreached: Unreached
     circuits: bool
     """Whether failures open them."""
     observations: Observations
@@ -135,7 +136,8 @@ class UpstreamExchange:
             )
         errors = endpoint_of(plan.operation).errors
         target = plan.targets[attempt - 1]
-        self._note_unanswered(plan, attempt)
+        self._upstream.unreached.note(plan, before=attempt)
+        plan.heard = attempt
         translator = target.provider.vendor.translator(plan.operation)
         if event.attributes.get(names.PROVIDER_ATTRIBUTE) != target.provider.name or translator is None:
             # A key must never reach another vendor's host, whatever the reason for the mismatch.
@@ -165,16 +167,6 @@ class UpstreamExchange:
         )
         self._answering = Answering(sent, ledger, attempt_at, self._upstream.observations)
         return action
-
-    def _note_unanswered(self, plan: Plan, attempt: int) -> None:
-        """Earlier attempts of which nothing was heard: no connection, or one that was reset before an answer."""
-        known = {failed.number for failed in plan.failed}
-        for number in range(1, attempt):
-            if number not in known:
-                target = str(plan.targets[number - 1])
-                plan.failed.append(FailedAttempt(number, target, 0, "upstream_unavailable", 0.0))
-                health, now = self._upstream.healths.of(plan.targets[number - 1].key), self._upstream.clock()
-                health.begin(now).end(now, judge(UNREACHED) if self._upstream.circuits else None)
 
     def _translated(self, event: RequestHeaders, target: Target, translator: Translator, asked: Asked) -> Replace:
         provider, upstream = target.provider, self._upstream

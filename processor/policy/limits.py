@@ -35,7 +35,7 @@ class Limit:
     """A limit as it is configured."""
 
     subject: str
-    """Whose: `key:team-a`, `team:search`, `model:chat-fast`, `target:deepseek/deepseek-chat`. What counts are kept by."""
+    """Whose: `key:team-a`, `team:search`, `model:chat-fast`, `target:deepseek/deepseek-chat`."""
     unit: Unit
     period: Period
     amount: int

@@ -9,9 +9,12 @@ from typing import Any
 
 import yaml
 
+from processor import names
 from processor.errors import ConfigError
 from processor.render.plain import Plain
 
+_MANAGER = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _PACKAGED = Path(__file__).parent / "envoy.yaml"
 _CHECKOUT = Path(__file__).parents[2] / "envoy" / "envoy.yaml"
 
@@ -25,6 +28,9 @@ class Settings:
     admin_port: int | None
     """On loopback; None for the socket."""
     admin_socket: Path
+    api_port: int | None = None
+    """On loopback; None for the workers' sockets alone."""
+    api_sockets: tuple[Path, ...] = ()
     loopback_socket: Path
     body_limit: int
     """Bytes."""
@@ -70,6 +76,9 @@ def _fill(document: Plain, settings: Settings) -> None:
     listener["per_connection_buffer_limit_bytes"] = settings.body_limit
     listeners["loopback"]["address"]["pipe"]["path"] = str(settings.loopback_socket)
     document["admin"]["address"] = _admin_address(settings)
+    if settings.api_port:
+        document["static_resources"]["listeners"].append(_api_listener(settings.api_port))
+        document["static_resources"].setdefault("clusters", []).append(_api_cluster(settings.api_sockets))
     document["dynamic_resources"]["cds_config"]["path_config_source"]["path"] = str(settings.folder / "clusters.yaml")
     for node in _walk(document):
         if "rds" in node:
@@ -77,6 +86,33 @@ def _fill(document: Plain, settings: Settings) -> None:
             source["path"] = str(settings.folder / "routes.yaml")
         if str(node.get("@type", "")).endswith("file.v3.FileAccessLog") and node["path"] == "access.jsonl":
             node["path"] = str(settings.access_log)
+
+
+def _api_listener(port: int) -> Plain:
+    """Takes what is asked about the gateway to a worker."""
+    routes = [{"match": {"prefix": "/"}, "route": {"cluster": names.API_CLUSTER, "timeout": "15s"}}]
+    manager = {
+        "@type": _MANAGER,
+        "stat_prefix": "api",
+        "route_config": {"virtual_hosts": [{"name": "api", "domains": ["*"], "routes": routes}]},
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
+    }
+    network_filter = {"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}
+    return {
+        "name": "api",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [{"filters": [network_filter]}],
+    }
+
+
+def _api_cluster(sockets: tuple[Path, ...]) -> Plain:
+    endpoints = [{"endpoint": {"address": {"pipe": {"path": str(path)}}}} for path in sockets]
+    return {
+        "name": names.API_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {"cluster_name": names.API_CLUSTER, "endpoints": [{"lb_endpoints": endpoints}]},
+    }
 
 
 def _admin_address(settings: Settings) -> Plain:

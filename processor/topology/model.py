@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from urllib.parse import urlsplit
 
@@ -159,6 +159,16 @@ class Model:
     """Whether what a request needs decides who may answer it."""
     deny_uncounted: bool = False
     """Whether requests are refused while the store of limits cannot be asked."""
+
+    def only(self, fit: Callable[[Target], bool]) -> Model | None:
+        """The model with those targets that fit; None where none does."""
+        if all(map(fit, self.targets)):
+            return self
+        kept = [pair for pair in zip(self.targets, self.candidates, strict=True) if fit(pair[0])]
+        if not kept:
+            return None
+        targets, candidates = zip(*kept, strict=True)
+        return replace(self, targets=targets, candidates=candidates)
 
     @property
     def providers(self) -> tuple[str, ...]:

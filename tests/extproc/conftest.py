@@ -77,7 +77,7 @@ keys:
 """)
     setup = app.load(config, state, {"VENDOR_KEY": "sk-vendor"})
     observations = ObservationLog(state.observed)
-    server = await start(app.servicer(setup, observations, caller), state.worker_socket(0))
+    server = await start(app.Worker.of(setup).servicer(observations, caller), state.worker_socket(0))
     async with connected(state.worker_socket(0)) as channel:
         yield channel
     await server.stop(0)

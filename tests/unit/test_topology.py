@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from processor import app
-from processor.state import State
 from processor.policy.access import allowed
+from processor.state import State
 from processor.topology import Origin, Topology, route_length
 
 CONFIG = """
