@@ -11,7 +11,16 @@ from msgspec.structs import replace
 
 from processor.config.fill import fill, suggestion
 from processor.config.readers import NAME, header_safe
-from processor.config.schema import Config, KeyConfig, KnownProvider, ModelConfig, ProviderConfig, TargetConfig
+from processor.config.schema import (
+    BudgetConfig,
+    Config,
+    KeyConfig,
+    KnownProvider,
+    LimitsConfig,
+    ModelConfig,
+    ProviderConfig,
+    TargetConfig,
+)
 from processor.config.source import Place, Source, read
 
 DEMO = "demo"
@@ -38,6 +47,10 @@ def load(
     providers.check()
     models = {model.name: _model(source, model, providers) for model in config.models.values()}
     _check_keys(source, config.keys)
+    if config.workers > 1 and config.redis is None and _limits_anything(config):
+        source.report(
+            ("workers",), "each worker would count for itself: with limits or budgets more than one needs `redis`"
+        )
     source.verdict()
     return replace(config, providers=MappingProxyType(providers.found), models=MappingProxyType(models))
 
@@ -181,6 +194,13 @@ def _check_keys(source: Source, keys: Sequence[KeyConfig]) -> None:
             source.report(("keys", number, "sha256"), f"the same key as {hashes[key.sha256]}'s")
         names.add(key.name)
         hashes.setdefault(key.sha256, key.name)
+
+
+def _limits_anything(config: Config) -> bool:
+    targets = (target for model in config.models.values() for target in model.targets)
+    limited = (*config.keys, *config.teams.values(), *config.models.values(), *targets, config.passthrough)
+    spending = (*config.keys, *config.teams.values(), *config.models.values())
+    return any(one.limits != LimitsConfig() for one in limited) or any(one.budget != BudgetConfig() for one in spending)
 
 
 def _keys_of(values: object, section: str) -> list[str]:

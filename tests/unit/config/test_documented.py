@@ -26,7 +26,7 @@ KNOWN = [KnownProvider(name) for name in ("deepseek", "moonshot", "openai", "ten
 ]
 VARIABLES = (
     "DEEPSEEK_API_KEY MOONSHOT_KEY_1 MOONSHOT_KEY_2 CLAUDE_KEY DASHSCOPE_API_KEY AZURE_OPENAI_API_KEY"
-    " AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY"
+    " AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY REDIS_PASSWORD"
 )
 ENVIRON = {name: f"sk-{number}" for number, name in enumerate(VARIABLES.split())}
 DIALECTS = ("openai", "anthropic")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from processor.config import (
     AdminConfig,
     Config,
     KeyConfig,
+    LimitsConfig,
     ListenConfig,
     ModelConfig,
     ProviderConfig,
@@ -192,3 +194,27 @@ def test_a_configuration_cannot_be_changed(load_text: Load) -> None:
         config.workers = 9  # type: ignore[misc]  # that is the point
     with pytest.raises(TypeError):
         config.providers["x"] = config.providers["house"]  # type: ignore[index]  # that is the point
+
+
+def test_limits_and_budgets_are_read_exactly(load_text: Callable[..., Config]) -> None:
+    config = load_text(
+        f"""
+keys:
+- name: a
+  sha256: "{"0" * 64}"
+  limits: {{rpm: 600, tpm: 200000, concurrent: 50}}
+  budget: {{usd_per_day: 0.3, on_budget: reroute}}
+  expires: 2027-01-31
+  tags: {{owner: ana}}
+redis: {{url: "redis://:${{SECRET}}@127.0.0.1/0"}}
+workers: 4
+""",
+        {"SECRET": "hush"},
+    )
+    (key,) = config.keys
+    assert key.limits == LimitsConfig(rpm=600, tpm=200000, concurrent=50)
+    assert (key.budget.usd_per_day, key.budget.on_budget) == (Decimal("0.3"), "reroute")
+    assert (key.expires, key.tags) == (1801353600.0, {"owner": "ana"})
+    assert config.redis is not None
+    assert config.redis.url == "redis://:hush@127.0.0.1/0"
+    assert "hush" not in repr(config)

@@ -45,7 +45,8 @@ MISTAKES = {
     "a later feature": (
         "models:\n  m:\n    cache: {}  # <-\n    targets: []",
         "models.m.cache",
-        "unknown key; known here: targets, strategy, retry, affinity, drop_params",
+        "unknown key; known here: targets, strategy, retry, affinity, drop_params, on_context_overflow, limits,"
+        + " budget, on_store_error",
     ),
     "wrong type": (
         model(second=", weight: three", mark="  # <-"),
@@ -92,6 +93,41 @@ MISTAKES = {
         'expected a size such as 32MiB, 512KiB or a number of bytes, got "32MB"',
     ),
     "no size": ("body_limit: 0  # <-", "body_limit", "expected a size from 1 byte to 1GiB, got 0"),
+    "no share": (
+        model(attempts="1, budget: 120%", retry_mark="  # <-"),
+        "models.chat-fast.retry.budget",
+        'expected a share from 0% to 100%, got "120%"',
+    ),
+    "no money": (
+        "teams: {a: {budget: {usd_per_day: -1}}}  # <-",
+        "teams.a.budget.usd_per_day",
+        "expected an amount of money such as 20 or 0.05, got -1",
+    ),
+    "less than a millionth": (
+        "teams: {a: {budget: {usd_per_day: 0.0000001}}}  # <-",
+        "teams.a.budget.usd_per_day",
+        "expected an amount of money such as 20 or 0.05, got 1e-07",
+    ),
+    "no date": (
+        f"keys:\n- {{name: a, sha256: '{'0' * 64}', expires: soon}}  # <-",
+        "keys[0].expires",
+        "expected a date such as 2027-01-31, or 2027-01-31T12:00:00Z, got a text",
+    ),
+    "a number for a tag": (
+        f"keys:\n- {{name: a, sha256: '{'0' * 64}', tags: {{floor: 3}}}}  # <-",
+        "keys[0].tags",
+        "expected a mapping of texts; put numbers in quotes",
+    ),
+    "a strange Redis": (
+        "redis: {url: http://127.0.0.1}  # <-",
+        "redis.url",
+        "expected a URL such as redis://:${REDIS_PASSWORD}@host:6379/0, rediss://… or unix:///path",
+    ),
+    "limits of each worker": (
+        "workers: 2  # <-\nteams: {a: {limits: {rpm: 1}}}",
+        "workers",
+        "each worker would count for itself: with limits or budgets more than one needs `redis`",
+    ),
     "missing variable": (
         "providers:\n  deepseek: {api_key: ${NOT_THERE}}  # <-",
         "providers.deepseek.api_key",

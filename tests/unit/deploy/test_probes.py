@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from processor.config import Config
 from processor.render import Settings, default_bootstrap, render
-from processor.topology import Topology
+from processor.topology import build
 from tests.support.gateway import free_port
 from tests.unit.deploy.manifests import STATE, compose
 
@@ -101,7 +102,7 @@ def rendered(folder: Path, sockets: list[Path]) -> None:
         access_log=folder / "access.jsonl",
     )
     files = render(
-        Topology(providers={}, models={}), settings, template=default_bootstrap(), sockets=sockets, ca_file="/ca.pem"
+        build(Config(), demo_socket=""), settings, template=default_bootstrap(), sockets=sockets, ca_file="/ca.pem"
     )
     files.write(folder / "envoy")
 
