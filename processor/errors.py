@@ -6,7 +6,9 @@
     │  ├─ Unauthenticated         401
     │  ├─ Forbidden               403
     │  ├─ UnknownModel            404
-    │  └─ UnsupportedOperation    400, 404 or 405
+    │  ├─ UnsupportedOperation    400, 404 or 405
+    │  ├─ RateLimited             429
+    │  └─ BudgetSpent             402
     └─ UpstreamError              a vendor's doing
        ├─ UpstreamRefused         the vendor said no: its own status
        ├─ UpstreamUnavailable     503 or 504
@@ -88,6 +90,29 @@ class UnsupportedOperation(ClientError):
 
     status = 404
     code = "unsupported_operation"
+
+
+class RateLimited(ClientError):
+    """A limit stands in the way; its type is what the limit counts, as OpenAI has it."""
+
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+
+
+class BudgetSpent(ClientError):
+    """There is no money left, in OpenAI's words for it; a 402, since trying again soon is of no use."""
+
+    status = 402
+    type = "insufficient_quota"
+    code = "budget_exceeded"
+
+
+class LimitsUnavailable(GatewayError):
+    """Nobody can say whether a limit is kept, and the model wants that known."""
+
+    status = 503
+    code = "limits_unavailable"
 
 
 class UpstreamError(GatewayError):

@@ -20,6 +20,7 @@ from processor.config.schema import (
     ModelConfig,
     ProviderConfig,
     TargetConfig,
+    TeamConfig,
 )
 from processor.config.source import Place, Source, read
 
@@ -197,10 +198,12 @@ def _check_keys(source: Source, keys: Sequence[KeyConfig]) -> None:
 
 
 def _limits_anything(config: Config) -> bool:
-    targets = (target for model in config.models.values() for target in model.targets)
-    limited = (*config.keys, *config.teams.values(), *config.models.values(), *targets, config.passthrough)
-    spending = (*config.keys, *config.teams.values(), *config.models.values())
-    return any(one.limits != LimitsConfig() for one in limited) or any(one.budget != BudgetConfig() for one in spending)
+    models = config.models.values()
+    owners: tuple[KeyConfig | TeamConfig | ModelConfig, ...] = (*config.keys, *config.teams.values(), *models)
+    limits = [owner.limits for owner in owners] + [target.limits for model in models for target in model.targets]
+    return any(limit != LimitsConfig() for limit in (*limits, config.passthrough.limits)) or any(
+        owner.budget != BudgetConfig() for owner in owners
+    )
 
 
 def _keys_of(values: object, section: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processor.config import Config, load
+from processor.config import Config, ModelConfig, load
 from processor.endpoints import ENDPOINTS
 from processor.errors import ConfigError
 from tests.unit.config.conftest import KNOWN
@@ -45,8 +45,7 @@ MISTAKES = {
     "a later feature": (
         "models:\n  m:\n    cache: {}  # <-\n    targets: []",
         "models.m.cache",
-        "unknown key; known here: targets, strategy, retry, affinity, drop_params, on_context_overflow, limits,"
-        + " budget, on_store_error",
+        "unknown key; known here: " + ", ".join(ModelConfig.__struct_fields__[1:]),
     ),
     "wrong type": (
         model(second=", weight: three", mark="  # <-"),
