@@ -17,6 +17,7 @@ from processor import config as configuration
 from processor import names
 from processor.accounting.observations import ObservationLog
 from processor.adapters.admin_http import AdminServer, Answer
+from processor.adapters.local_limits import LocalLimits
 from processor.adapters.loopback import Loopback
 from processor.auth.credentials import Outgoing
 from processor.config import Config, KnownProvider
@@ -25,16 +26,20 @@ from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
 from processor.exchange.explaining import Explainer, Inquiry
 from processor.exchange.ledger import Ledger
+from processor.exchange.limiting import Limiter
 from processor.exchange.meter import MeterExchange
+from processor.exchange.pricing import Prices
+from processor.exchange.settling import Settling
 from processor.exchange.unreached import Unreached
 from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.server import start
 from processor.extproc.servicer import Servicer
 from processor.policy.circuit import CircuitSettings
 from processor.policy.health import Healths
+from processor.policy.prices import PriceTable
 from processor.ports import Caller
 from processor.state import State
-from processor.topology import Topology, build
+from processor.topology import KeyLimits, Topology, build
 from processor.vendors import DIALECTS, VENDORS
 from processor.wire.json import JSON
 
@@ -84,17 +89,25 @@ class Worker:
     ledger: Ledger
     healths: Healths
     chooser: Chooser
+    limiter: Limiter
+    settling: Settling
 
     @staticmethod
     def of(setup: Setup) -> Worker:
-        """A fresh one: nothing is held against any target."""
+        """A fresh one: nothing is held against any target, and nothing is taken of any limit."""
         healths = Healths(_circuit(setup.config))
+        limiter = Limiter(
+            store=LocalLimits(time.time), keys=KeyLimits(setup.config.teams), prices=Prices(PriceTable({}))
+        )
+        settling = Settling(limiter)
         return Worker(
             setup=setup,
             keyring=Keyring(setup.config.keys),
-            ledger=Ledger(time.monotonic),
+            ledger=Ledger(time.monotonic, settling),
             healths=healths,
             chooser=Chooser(healths=healths, clock=time.monotonic, chance=random.random),
+            limiter=limiter,
+            settling=settling,
         )
 
     def servicer(self, observations: ObservationLog, caller: Caller) -> Servicer:
@@ -107,6 +120,7 @@ class Worker:
             keyring=self.keyring,
             ledger=self.ledger,
             unreached=unreached,
+            limiter=self.limiter,
             chooser=self.chooser,
             clock=clock,
             epoch=time.time,
@@ -115,6 +129,7 @@ class Worker:
             ledger=self.ledger,
             healths=self.healths,
             unreached=unreached,
+            limiter=self.limiter,
             circuits=circuits,
             observations=observations,
             clock=clock,
@@ -168,6 +183,7 @@ async def work(setup: Setup, number: int) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     await stop.wait()
     await server.stop(_GRACE)
+    await worker.settling.finish()
     await loopback.close()
     await admin.close()
     with contextlib.suppress(FileNotFoundError):

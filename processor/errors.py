@@ -30,6 +30,8 @@ class GatewayError(Exception):
     status: int = 500
     type: str = "server_error"
     code: str = "internal_error"
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of the answer, beside its content's."""
 
     def __init__(
         self,
@@ -39,8 +41,11 @@ class GatewayError(Exception):
         param: str | None = None,
         status: int | None = None,
         type: str | None = None,  # noqa: A002 - OpenAI's word
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
         super().__init__(message)
+        if headers:
+            self.headers = headers
         self.message = message
         self.param = param
         if code is not None:
@@ -68,6 +73,7 @@ class Unauthenticated(ClientError):
 
     status = 401
     code = "invalid_api_key"
+    headers = (("www-authenticate", "Bearer"),)
 
 
 class Forbidden(ClientError):

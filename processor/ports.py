@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from processor.domain import UsageRecord
+from processor.policy.limits import Admission, Charge, Limit, Standing, Taken
 
 REPLAY_LIMIT = 20_480
 """Records a recorder may write ahead of its checkpoint, and so write again after it was killed: at 5,000 requests a
@@ -48,6 +49,41 @@ class Caller(Protocol):
 
         Raises:
             CallError: there was none.
+        """
+        ...
+
+
+class StoreError(Exception):
+    """A store could not be asked; the text is for a log, and holds no address or password."""
+
+
+class LimitStore(Protocol):
+    """Counts what requests take of limits."""
+
+    async def acquire(self, charges: Sequence[Charge], *, lease: str, lease_for: float) -> Admission:
+        """Take all of it, or nothing. No limit comes twice. `lease` names the request; after `lease_for` seconds it no
+        longer counts as under way.
+
+        Raises:
+            StoreError: the counts could not be reached.
+        """
+        ...
+
+    async def settle(self, taken: Sequence[Taken], actual: Mapping[str, int], *, lease: str) -> None:
+        """Put what was really used, by the limit's name, in the place of what was reserved: once for an admission.
+
+        What `actual` does not name is given back; a request under way is one no longer.
+
+        Raises:
+            StoreError: the counts could not be reached.
+        """
+        ...
+
+    async def peek(self, limits: Sequence[Limit]) -> tuple[Standing, ...]:
+        """How limits stand; nothing is taken.
+
+        Raises:
+            StoreError: the counts could not be reached.
         """
         ...
 

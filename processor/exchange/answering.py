@@ -24,6 +24,7 @@ from processor.exchange.messages import (
     ResponseTrailers,
     Send,
 )
+from processor.exchange.pricing import Prices, quantities_of
 from processor.policy.estimate import GENERATING, READING, estimate_tokens
 from processor.policy.health import Attempt
 from processor.policy.verdict import ANSWERED, Blame, Outcome, Verdict, judge
@@ -74,6 +75,7 @@ class Sent:
     """The same in seconds since the epoch."""
     circuits: bool
     """Whether a failure may open the target's circuit."""
+    prices: Prices
 
     @property
     def first_by(self) -> float | None:
@@ -165,7 +167,7 @@ class Answering:
             return
         request_id = self._sent.request_id
         if self._begun:
-            self._observations.write(request_id, **_usage_facts(self._tally(finished=False)))
+            self._observations.write(request_id, **self._settled(finished=False))
             return
         self._observations.write(request_id, sent_input_tokens=estimate_tokens(self._sent.plan.size))
         if self._sent.first_by is not None and now >= self._sent.first_by:
@@ -231,7 +233,7 @@ class Answering:
         facts: _Facts = {}
         if ended:
             self._over = True
-            facts = _usage_facts(self._tally(finished=True))
+            facts = self._settled(finished=True)
         if self._begun:
             self._await_next(ended=ended)
             if ended:
@@ -261,6 +263,7 @@ class Answering:
             (names.TARGET_HEADER, str(sent.target)),
             (names.ATTEMPTS_HEADER, str(sent.attempt)),
             (names.SERVER_TIMING_HEADER, _timing(sent.plan.spent + self._spent, self._now - sent.at)),
+            *(sent.plan.reservations[0].headers if sent.plan.reservations else ()),
             *headers,
         )
         facts = {"ttft_ms": round((self._now - sent.plan.arrived) * 1000, 3), "error": "", **facts}
@@ -277,7 +280,7 @@ class Answering:
         verdict = judge(Outcome.of(error, content_seen=self._begun, retry_after=pause))
         self._attempt.end(self._now, verdict if self._sent.circuits else None, error.code)
         if self._begun:
-            facts: _Facts = {"error": error.code, **_usage_facts(self._tally(finished=False))}
+            facts: _Facts = {"error": error.code, **self._settled(finished=False)}
             return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
         if self._is_passed_on(verdict, pause or 0.0):
             return self._pass_on(error, pause or 0.0, ended=ended)
@@ -329,6 +332,17 @@ class Answering:
         if tally.source is UsageSource.ESTIMATED and self._sent.plan.operation not in GENERATING | READING:
             return replace(tally, usage=Usage(), source=UsageSource.NONE)
         return tally
+
+    def _settled(self, *, finished: bool) -> _Facts:
+        """What the answer came to, for the record and for the limits."""
+        plan, target = self._sent.plan, self._sent.target
+        plan.tally, plan.answered_by = self._tally(finished=finished), target.label
+        facts = _usage_facts(plan.tally)
+        quantities = quantities_of(plan.operation, plan.body.fields, plan.tally.usage)
+        if money := self._sent.prices.cost(target, quantities):
+            plan.money = money
+            facts |= {"cost": str(money), "currency": money.currency}
+        return facts
 
 
 def removed(headers: Headers, kept: HeaderPairs, allowed: frozenset[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from processor.errors import Forbidden, GatewayError, MalformedRequest, UnknownM
 from processor.exchange.access import Keyring
 from processor.exchange.choosing import Chooser, Question
 from processor.exchange.ledger import Ledger, Plan
+from processor.exchange.limiting import Limiter
 from processor.exchange.messages import (
     Action,
     Event,
@@ -45,6 +46,7 @@ class Gateway:
     keyring: Keyring
     ledger: Ledger
     unreached: Unreached
+    limiter: Limiter
     chooser: Chooser
     clock: Callable[[], float]
     """Monotonic seconds."""
@@ -81,7 +83,7 @@ class DownstreamExchange:
                 case RequestHeaders():
                     action = self._head(event, facts)
                 case RequestBody(body):
-                    action = self._body(body, facts, began)
+                    action = await self._body(body, facts, began)
                 case _:
                     return ()
         except GatewayError as error:
@@ -125,33 +127,39 @@ class DownstreamExchange:
             raise UnknownModel(f"There is no model `{name}` here.", param="model")
         return Respond(200, model_body(name), _JSON, facts)
 
-    def _body(self, body: bytes, facts: dict[str, str | float], began: float) -> Action:
+    async def _body(self, body: bytes, facts: dict[str, str | float], began: float) -> Action:
         read = read_body(body, self._content_type, self._endpoint)
         facts["request_model"] = read.model
-        model = self._model(read.model)
+        key = self._key
+        assert key is not None  # noqa: S101 - the head was answered with it
+        model = usable(self._model(read.model), read.model, key, self._endpoint)
         facts["request_model"] = model.name
         question = Question(
             operation=self._endpoint.operation,
             body=body,
             read=read,
-            scope=self._key.name if self._key else "",
+            scope=key.name,
             session=self._session,
         )
-        targets = self._gateway.chooser.targets(model, question)
+        gateway = self._gateway
+        targets = gateway.chooser.targets(model, question)
         facts["provider"] = targets[0].provider.name  # until another target answers
+        targets, reservation = await gateway.limiter.admit(self._request_id, key, model, targets, question)
+        facts["provider"] = targets[0].provider.name
         plan = self._plan = Plan(
-            key=self._key.name if self._key else "",
+            key=key.name,
             model=model,
             targets=targets,
             operation=self._endpoint.operation,
             body=read,
             size=len(body),
             request_id=self._request_id,
-            now=int(self._gateway.epoch()),
+            now=int(gateway.epoch()),
             arrived=self._arrived,
-            spent=self._spent + self._gateway.clock() - began,
+            spent=self._spent + gateway.clock() - began,
+            reservations=[reservation] if reservation else [],
         )
-        self._gateway.ledger.put(self._request_id, plan)
+        gateway.ledger.put(self._request_id, plan)
         return Proceed(set_headers=_route_headers(model, targets), clear_route_cache=True, facts=facts)
 
     def _model(self, name: str) -> Model:
@@ -160,7 +168,7 @@ class DownstreamExchange:
             raise UnknownModel(
                 f"There is no model `{name}` here. GET /v1/models lists what this key may use.", param="model"
             )
-        return usable(model, name, self._key, self._endpoint) if self._key else model
+        return model
 
 
 def usable(model: Model, name: str, key: KeyConfig, endpoint: Endpoint) -> Model:
@@ -209,6 +217,6 @@ def _milliseconds(seconds: float) -> str:
 
 
 def _refuse(error: GatewayError, endpoint: Endpoint, facts: Facts) -> Respond:
-    headers = (*_JSON, ("www-authenticate", "Bearer")) if error.status == 401 else _JSON
+    headers = (*_JSON, *error.headers)
     facts = {**facts, "error": error.code, "usage_source": UsageSource.NONE}
     return Respond(error.status, endpoint.errors.body(error), headers, facts)

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from processor.dialects.base import Asked
 from processor.domain import Operation
+from processor.exchange.answers import Tally
+from processor.exchange.limiting import Reservation
+from processor.exchange.pricing import Money
 from processor.exchange.request_body import ReadBody
 from processor.policy.health import TargetKey
 from processor.policy.retry_budget import RetryBudget
@@ -63,7 +66,15 @@ class Plan:
     heard: int = 0
     """The last attempt that reached us: Envoy tells of none that finds no connection."""
     answered: bool = False
-    """Whether the client's answer has begun."""
+    """Whether the client's answer has begun, were it an error."""
+    reservations: list[Reservation] = field(default_factory=list)
+    """What it holds of limits."""
+    answered_by: str = ""
+    """The label of the target whose answer the client gets."""
+    tally: Tally | None = None
+    """What that answer came to, as far as is known."""
+    money: Money | None = None
+    """What it cost, where that is known."""
     parties: int = 1
     """The exchanges that still work on it: the listener's side, and the attempts under way."""
     not_before: dict[TargetKey, float] = field(default_factory=dict)
@@ -91,9 +102,10 @@ class Plan:
 class Ledger:
     """Plans by request id, bounded in age and bytes."""
 
-    def __init__(self, clock: Callable[[], float], retries: RetryBudget | None = None) -> None:
+    def __init__(self, clock: Callable[[], float], on_over: Callable[[Plan], None] | None = None) -> None:
         self._clock = clock
-        self.retries = retries or RetryBudget()
+        self._on_over = on_over
+        self.retries = RetryBudget()
         """Knows the live requests of each model."""
         self._plans: OrderedDict[str, Plan] = OrderedDict()
         self._bytes = 0
@@ -127,6 +139,8 @@ class Ledger:
         plan.parties -= 1
         if not plan.parties:
             self._discard(plan.request_id)
+            if self._on_over:
+                self._on_over(plan)
 
     def _discard(self, request_id: str) -> None:
         if plan := self._plans.pop(request_id, None):

@@ -14,6 +14,7 @@ from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
 from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
 from processor.exchange.following import Following, addressed
 from processor.exchange.ledger import Ledger, Plan
+from processor.exchange.limiting import Limiter
 from processor.exchange.messages import (
     Abort,
     Action,
@@ -43,6 +44,7 @@ class Upstream:
     ledger: Ledger
     healths: Healths
     unreached: Unreached
+    limiter: Limiter
     circuits: bool
     """Whether failures open them."""
     observations: Observations
@@ -76,7 +78,7 @@ class UpstreamExchange:
     async def receive(self, event: Event) -> tuple[Action, ...]:
         """Answer Envoy's next message."""
         if isinstance(event, RequestHeaders):
-            await self._pause(event)
+            await self._prepare(event)
         began = self._upstream.clock()
         actions = (self._request(event, began),) if isinstance(event, RequestHeaders) else self._answer(event, began)
         self._spent += self._upstream.clock() - began
@@ -117,12 +119,18 @@ class UpstreamExchange:
             result = error
         return answering.resume(result, now=self._upstream.clock())
 
-    async def _pause(self, event: RequestHeaders) -> None:
-        """Wait as long as a vendor asked, where the same target is to be asked again."""
+    async def _prepare(self, event: RequestHeaders) -> None:
+        """Wait as long as a vendor asked, where the same target is to be asked again; take what a target's limits
+        want of an attempt that was not foreseen.
+        """
         plan, attempt = self._upstream.ledger.get(self._request_id), _number(event)
-        if plan is None or not plan.not_before or not 1 <= attempt <= len(plan.targets):
+        if plan is None or not 1 < attempt <= len(plan.targets):
             return
-        pause = plan.not_before.get(plan.targets[attempt - 1].key, 0.0) - self._upstream.clock()
+        target = plan.targets[attempt - 1]
+        if target.limits and plan.reservations:
+            more = await self._upstream.limiter.extend(plan.reservations[0], attempt, target)
+            plan.reservations += [more] if more else []
+        pause = plan.not_before.get(target.key, 0.0) - self._upstream.clock()
         if pause > 0:
             await asyncio.sleep(pause)
 
@@ -161,6 +169,7 @@ class UpstreamExchange:
             asked=asked,
             errors=errors,
             circuits=self._upstream.circuits,
+            prices=self._upstream.limiter.prices,
             attempt=attempt,
             at=self._upstream.clock(),
             date=self._upstream.epoch(),

@@ -42,11 +42,11 @@ class Limit:
     """At most; 0 admits nothing."""
     reroutes: bool = False
     """Whether, once it is spent, the cheapest targets answer instead of nobody."""
+    name: str = field(init=False, repr=False)
+    """`key:team-a tokens/minute`: which limit it is, in a store and in an error."""
 
-    @property
-    def name(self) -> str:
-        """`key:team-a tokens/minute`: which limit it is, in a store and in an error."""
-        return f"{self.subject} {self.unit}/{self.period}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", f"{self.subject} {self.unit}/{self.period}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,4 +91,6 @@ class Admission:
     above the limit), or nobody can say (requests under way)."""
     lease: str = ""
     """Of the requests under way."""
-    taken: tuple[Taken, ...] = field(default=())
+    taken: tuple[Taken, ...] = ()
+    degraded: bool = False
+    """Whether the store that replicas share could not be asked, and this process decided by its own counts."""

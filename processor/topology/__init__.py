@@ -1,6 +1,7 @@
 """What a configuration comes to."""
 
 from processor.topology.build import build
+from processor.topology.key_limits import KeyLimits
 from processor.topology.model import Model, Origin, Patience, Provider, Target, Topology, route_length
 
-__all__ = ["Model", "Origin", "Patience", "Provider", "Target", "Topology", "build", "route_length"]
+__all__ = ["KeyLimits", "Model", "Origin", "Patience", "Provider", "Target", "Topology", "build", "route_length"]
