@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PROTOC := $(BIN)/python -m grpc_tools.protoc -Iprotos --python_out=processor/pb --pyi_out=processor/pb
 
-.PHONY: help install run test check lint types bench protos render clean
+.PHONY: help install redis run test check lint types bench protos render clean
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,7 +27,16 @@ $(INSTALLED): $(VENV)/.runs pyproject.toml
 run: $(VENV)/.runs ## start the gateway (ARGS="--config gateway.yaml --port 8081")
 	@exec $(BIN)/python -m processor up $(ARGS)
 
-test: $(INSTALLED) ## run every test (ARGS="-k name")
+redis: ## install redis-server where it is missing; the tests start their own
+	@command -v redis-server >/dev/null || { \
+	  echo "Installing redis-server ..."; \
+	  SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
+	  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1; \
+	  $$SUDO apt-get install -y -qq --no-install-recommends redis-server >/dev/null 2>&1 || \
+	  { $$SUDO apt-get update -qq && $$SUDO apt-get install -y -qq --no-install-recommends redis-server >/dev/null; } || \
+	  { echo "The tests need redis-server: install it, then try again." >&2; exit 1; }; }
+
+test: $(INSTALLED) redis ## run every test (ARGS="-k name")
 	$(BIN)/python -m pytest $(ARGS)
 
 check: lint types test ## all that CI runs

@@ -17,8 +17,11 @@ from processor import config as configuration
 from processor import names
 from processor.accounting.observations import ObservationLog
 from processor.adapters.admin_http import AdminServer, Answer
+from processor.adapters.fallback_limits import FallbackLimits
 from processor.adapters.local_limits import LocalLimits
 from processor.adapters.loopback import Loopback
+from processor.adapters.redis_connection import connect
+from processor.adapters.redis_limits import RedisLimits
 from processor.auth.credentials import Outgoing
 from processor.config import Config, KnownProvider
 from processor.exchange.access import Keyring
@@ -37,7 +40,7 @@ from processor.extproc.servicer import Servicer
 from processor.policy.circuit import CircuitSettings
 from processor.policy.health import Healths
 from processor.policy.prices import PriceTable
-from processor.ports import Caller
+from processor.ports import Caller, LimitStore
 from processor.state import State
 from processor.topology import KeyLimits, Topology, build
 from processor.vendors import DIALECTS, VENDORS
@@ -97,7 +100,7 @@ class Worker:
         """A fresh one: nothing is held against any target, and nothing is taken of any limit."""
         healths = Healths(_circuit(setup.config))
         limiter = Limiter(
-            store=LocalLimits(time.time), keys=KeyLimits(setup.config.teams), prices=Prices(PriceTable({}))
+            store=_limit_store(setup.config), keys=KeyLimits(setup.config.teams), prices=Prices(PriceTable({}))
         )
         settling = Settling(limiter)
         return Worker(
@@ -160,6 +163,14 @@ class Worker:
             return self.explain(body)
 
         return {("POST", "/explain"): explain}
+
+
+def _limit_store(config: Config) -> LimitStore:
+    local = LocalLimits(time.time)
+    if config.redis is None:
+        return local
+    primary = RedisLimits(connect(config.redis), config.redis.prefix)
+    return FallbackLimits(primary, local, timeout=config.redis.timeout, clock=time.monotonic)
 
 
 def _circuit(config: Config) -> CircuitSettings:
