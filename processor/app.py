@@ -39,10 +39,9 @@ from processor.extproc.server import start
 from processor.extproc.servicer import Servicer
 from processor.policy.circuit import CircuitSettings
 from processor.policy.health import Healths
-from processor.policy.prices import PriceTable
 from processor.ports import Caller, LimitStore
 from processor.state import State
-from processor.topology import KeyLimits, Topology, build
+from processor.topology import KeyLimits, Topology, build, price_table
 from processor.vendors import DIALECTS, VENDORS
 from processor.wire.json import JSON
 
@@ -100,7 +99,9 @@ class Worker:
         """A fresh one: nothing is held against any target, and nothing is taken of any limit."""
         healths = Healths(_circuit(setup.config))
         limiter = Limiter(
-            store=_limit_store(setup.config), keys=KeyLimits(setup.config.teams), prices=Prices(PriceTable({}))
+            store=_limit_store(setup.config),
+            keys=KeyLimits(setup.config.teams),
+            prices=Prices(price_table(setup.config)),
         )
         settling = Settling(limiter)
         return Worker(
@@ -143,7 +144,9 @@ class Worker:
             {
                 names.DOWNSTREAM_FILTER: lambda request_id: DownstreamExchange(request_id, gateway),
                 names.UPSTREAM_FILTER: lambda request_id: UpstreamExchange(request_id, upstream),
-                names.METER_FILTER: lambda request_id: MeterExchange(request_id, observations, clock),
+                names.METER_FILTER: lambda request_id: MeterExchange(
+                    request_id, observations, clock, self.limiter.prices
+                ),
             }
         )
 

@@ -92,6 +92,16 @@ class UsageRecord:
     """Those before the one that answered, as a JSON list of `{"target", "status", "error", "ms"}`; empty when there
     were none. A status of 0 is no answer at all.
     """
+    team: str = ""
+    """The gateway key's."""
+    cost: str = ""
+    """By the price table, as an exact decimal; empty where a price is not known, or nothing was used."""
+    currency: str = ""
+    """Three letters; empty without a cost."""
+    malformed_events: int = 0
+    """Events of the vendor's stream that could not be read, and were left out."""
+    rescued: int = 0
+    """1 where a stream that broke off was answered to its end by another target."""
     status: int = 0
     """What the client saw; 0 when it left before an answer began."""
     error: str = ""

@@ -12,11 +12,15 @@ Facts = Mapping[str, str | float]
 """What the processor knows of a request, by `UsageRecord`'s names; only `TEXTS` and `NUMBERS`, only of their types."""
 
 TEXTS = frozenset(
-    {"key", "operation", "provider", "request_model", "response_model", "failed_attempts", "error", "usage_source"}
+    {"key", "team", "operation", "provider", "request_model", "response_model", "failed_attempts", "error"}
+    | {"usage_source", "cost", "currency"}
 )
 SENT = "sent_input_tokens"
 """An estimate of what a vendor was sent that had not begun to answer: the cost of a request its client gave up."""
-NUMBERS = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "ttft_ms", SENT})
+NUMBERS = frozenset(
+    {"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "ttft_ms", SENT}
+    | {"malformed_events", "rescued"}
+)
 
 _UNRECORDED_ROUTES = frozenset({"local.health"})
 _LARGEST = 2.0**53

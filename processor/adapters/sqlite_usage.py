@@ -17,7 +17,7 @@ from processor.ports import Checkpoint, Position, SinkError
 
 FILE_NAME = "usage.db"
 """In the state folder."""
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock; readers take none in WAL mode, but a backup or a clean-up may."""
 
@@ -46,6 +46,11 @@ _COLUMNS = {
     "bytes_received": "INTEGER NOT NULL",
     "bytes_sent": "INTEGER NOT NULL",
     "failed_attempts": "TEXT NOT NULL DEFAULT ''",
+    "team": "TEXT NOT NULL DEFAULT ''",
+    "cost": "TEXT NOT NULL DEFAULT ''",
+    "currency": "TEXT NOT NULL DEFAULT ''",
+    "malformed_events": "INTEGER NOT NULL DEFAULT 0",
+    "rescued": "INTEGER NOT NULL DEFAULT 0",
 }
 _COUNTS = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"})
 _ENUMS = frozenset({"mode", "operation", "usage_source"})
@@ -59,6 +64,13 @@ _SCHEMA = (
 _MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (),
     ("ALTER TABLE usage ADD COLUMN failed_attempts TEXT NOT NULL DEFAULT ''", "PRAGMA user_version = 2"),
+    (
+        *(
+            f"ALTER TABLE usage ADD COLUMN {name} {_COLUMNS[name]}"
+            for name in ("team", "cost", "currency", "malformed_events", "rescued")
+        ),
+        "PRAGMA user_version = 3",
+    ),
 )
 """From each version to the next."""
 _VALUES = ", ".join("?" * len(_COLUMNS))

@@ -23,6 +23,7 @@ _LARGEST = 1024**3
 """Bytes; a body is held in memory while it is translated."""
 _PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,3})?) ?%")
 _MONEY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _TAGS = 32
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 NAME = re.compile(r"[\x21-\x7e]{1,256}")
@@ -89,6 +90,16 @@ def money(value: object, _: Written) -> Decimal:
     if match is None or value is False:
         raise Expected("expected an amount of money such as 20 or 0.05")
     return Decimal(match[0])
+
+
+def rates(value: object, written: Written) -> object:
+    """Amounts of dollars by the letters of a currency."""
+    if not isinstance(value, dict) or not all(_CURRENCY.fullmatch(str(name)) for name in value):
+        raise ValueError("expected the worth of currencies in US dollars, such as {CNY: 0.14}")
+    found = {name: money(amount, written) for name, amount in value.items()}
+    if not all(found.values()):
+        raise ValueError("no currency is worth nothing")
+    return found
 
 
 def moment(value: object, _: Written) -> float:

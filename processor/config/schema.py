@@ -113,6 +113,40 @@ class ProviderConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         )
 
 
+class TierConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Prices of requests with a long prompt."""
+
+    above: Amount
+    """Input tokens from which on they hold for all of the request."""
+    input: Money | None = None
+    cached_input: Money | None = None
+    output: Money | None = None
+
+
+class PriceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a model costs, and what it takes. None: not known, or not paid for."""
+
+    name: str
+    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "USD"
+    input: Money | None = None
+    """A million tokens, as the next two."""
+    cached_input: Money | None = None
+    """None: as other input."""
+    output: Money | None = None
+    image: Money | None = None
+    """A picture."""
+    second: Money | None = None
+    """A second of sound."""
+    character: Money | None = None
+    """A million characters that are spoken."""
+    request: Money | None = None
+    """Beside all else."""
+    longer: Annotated[tuple[TierConfig, ...], ONE_OR_MORE] = ()
+    context: Annotated[int, Meta(ge=1)] | None = None
+    """Tokens that the model takes, prompt and answer."""
+    lacks: Annotated[tuple[Lacking, ...], ONE_OR_MORE] = ()
+
+
 class TargetConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One candidate to answer a model."""
 
@@ -252,6 +286,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     keys: tuple[KeyConfig, ...] = ()
     teams: Mapping[str, TeamConfig] = field(default_factory=dict)
+    prices: Mapping[str, PriceConfig] = field(default_factory=dict)
+    """By `provider/model`, or a shell-style pattern of it; before those that come with the gateway."""
+    rates: Annotated[Mapping[str, Decimal], Reader(readers.rates)] = field(default_factory=dict)
+    """A currency's worth in US dollars."""
     passthrough: PassthroughConfig = PassthroughConfig()
     redis: RedisConfig | None = None
     usage: UsageConfig = UsageConfig()

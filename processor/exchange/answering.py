@@ -19,6 +19,7 @@ from processor.exchange.messages import (
     Event,
     HeaderPairs,
     Headers,
+    Respond,
     ResponseBody,
     ResponseHeaders,
     ResponseTrailers,
@@ -106,6 +107,8 @@ class Answering:
         """Whether the held headers have been answered."""
         self._trailers = False
         """Whether the vendor's body ended in trailers."""
+        self._received = False
+        """Whether a piece of the vendor's body has come."""
         self._over = False
         """Whether the client's answer is complete; what the vendor still sends is let go."""
         self._spent = 0.0
@@ -117,6 +120,7 @@ class Answering:
         self._spent, self._now = spent, now
         match event:
             case ResponseBody(body, end_of_stream):
+                self._received = True
                 return self._body(body, ended=end_of_stream)
             case ResponseHeaders(headers, end_of_stream):
                 return self._head(headers, ended=end_of_stream)
@@ -259,19 +263,25 @@ class Answering:
         sent = self._sent
         self._begun = True
         self.deadline = None
-        told = (
+        told = (*self._attempt_headers(), *headers)
+        ttft = round((self._now - sent.plan.arrived) * 1000, 3)
+        facts = {"ttft_ms": ttft, "error": "", **self._failed_facts(), **facts}
+        if model := self._tally(finished=False).model:
+            facts["response_model"] = model
+        return Begin(told, removed(self._headers, told, _TO_CLIENT), facts)
+
+    def _attempt_headers(self) -> HeaderPairs:
+        sent = self._sent
+        return (
             (names.TARGET_HEADER, str(sent.target)),
             (names.ATTEMPTS_HEADER, str(sent.attempt)),
             (names.SERVER_TIMING_HEADER, _timing(sent.plan.spent + self._spent, self._now - sent.at)),
             *(sent.plan.reservations[0].headers if sent.plan.reservations else ()),
-            *headers,
         )
-        facts = {"ttft_ms": round((self._now - sent.plan.arrived) * 1000, 3), "error": "", **facts}
-        if failed := sent.plan.failed:
-            facts["failed_attempts"] = encode([attempt.told() for attempt in failed]).decode()
-        if model := self._tally(finished=False).model:
-            facts["response_model"] = model
-        return Begin(told, removed(self._headers, told, _TO_CLIENT), facts)
+
+    def _failed_facts(self) -> _Facts:
+        failed = self._sent.plan.failed
+        return {"failed_attempts": encode([attempt.told() for attempt in failed]).decode()} if failed else {}
 
     def _fail(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
@@ -287,9 +297,21 @@ class Answering:
         self._sent.plan.answered = True
         told = self._told(error, verdict)
         body = self._sent.errors.body(told)
+        if not (self._received or ended):
+            # Before the vendor's first piece Envoy takes none of ours.
+            return (self._respond(told, body),)
         headers = ((":status", str(told.status)), ("content-length", str(len(body))), JSON_TYPE)
         facts = {"error": told.code, "usage_source": UsageSource.NONE}
         return (self._begin(headers, facts), Send(body, ended))
+
+    def _respond(self, error: UpstreamError, body: bytes) -> Respond:
+        """Answer in the place of held headers that no body has followed."""
+        self._begun = True
+        self.deadline = None
+        told = (*self._attempt_headers(), JSON_TYPE)
+        return Respond(
+            error.status, body, told, {**self._failed_facts(), "error": error.code, "usage_source": UsageSource.NONE}
+        )
 
     def _told(self, error: UpstreamError, verdict: Verdict) -> UpstreamError:
         """What the client reads: that the vendor does not take the gateway's own credential is no fault of the

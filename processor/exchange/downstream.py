@@ -109,6 +109,8 @@ class DownstreamExchange:
         facts["operation"] = endpoint.operation
         self._key = self._gateway.keyring.authenticate(event.headers)
         facts["key"] = self._key.name
+        if self._key.team:
+            facts["team"] = self._key.team
         if endpoint.operation is Operation.MODELS:
             return self._models(path, facts)
         if event.end_of_stream:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from processor.dialects.base import Observer
 from processor.dialects.observe import RequestObserver, model_of, observe_response, operation_of
@@ -16,16 +16,27 @@ from processor.exchange.messages import (
     ResponseBody,
     ResponseHeaders,
 )
+from processor.exchange.pricing import Money, Prices
 from processor.policy.estimate import GENERATING, estimate_tokens
+from processor.policy.prices import Quantities
+from processor.vendors import find
 
 _COUNTED = frozenset(Operation) - {Operation.MODELS, Operation.OTHER}
+
+
+def provider_of(path: str) -> str:
+    """The provider that a passthrough path names."""
+    name = path.removeprefix("/v1/").lstrip("/").partition("/")[0]
+    vendor = find(name)
+    return vendor.name if vendor else name
 
 
 class MeterExchange:
     """One passthrough exchange."""
 
-    def __init__(self, request_id: str, observations: Observations, clock: Callable[[], float]) -> None:
+    def __init__(self, request_id: str, observations: Observations, clock: Callable[[], float], prices: Prices) -> None:
         self._request_id = request_id
+        self._prices = prices
         self._observations = observations
         self._clock = clock
         self._arrived = clock()
@@ -123,7 +134,18 @@ class MeterExchange:
             facts["request_model"] = model
         if self._response and self._response.model:
             facts["response_model"] = self._response.model
+        if source is not UsageSource.NONE and (money := self._cost(usage, facts)):
+            facts |= {"cost": str(money), "currency": money.currency}
         return facts
+
+    def _cost(self, usage: Usage, facts: Mapping[str, str | float]) -> Money | None:
+        provider = provider_of(self._path)
+        for model in ("response_model", "request_model"):  # what is dated may stand under its plain name only
+            if name := facts.get(model):
+                money = self._prices.cost_at(provider, str(name), Quantities(usage=usage))
+                if money:
+                    return money
+        return None
 
     def _usage(self) -> tuple[Usage, UsageSource]:
         seen = self._response

@@ -99,9 +99,9 @@ class Patience:
         return min(known, default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Target:
-    """One candidate to answer a model: a provider, one of its keys, and its own name for the model."""
+    """One candidate to answer a model: a provider, one of its keys, and its own name for the model. Itself alone."""
 
     provider: Provider
     model: str

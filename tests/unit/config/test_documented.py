@@ -17,7 +17,13 @@ ROOT = Path(__file__).parents[3]
 DOCUMENT = (ROOT / "docs/configuration.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", DOCUMENT, re.DOTALL)
 MESSAGES = re.findall(r"^gateway\.yaml:\d+: .*$", DOCUMENT, re.MULTILINE)
-GIVEN = {("Config", "file"), ("ProviderConfig", "name"), ("ModelConfig", "name")}
+GIVEN = {
+    ("Config", "file"),
+    ("ProviderConfig", "name"),
+    ("ModelConfig", "name"),
+    ("TeamConfig", "name"),
+    ("PriceConfig", "name"),
+}
 """What is filled in, not written."""
 
 KNOWN = [KnownProvider(name) for name in ("deepseek", "moonshot", "openai", "tencent", "bedrock")] + [
