@@ -220,7 +220,8 @@ async def test_a_reservation_is_given_back(gateway: Gateway, vendor: FakeVendor,
 async def test_a_client_that_leaves_gets_its_reservation_back(gateway: Gateway, vendor: FakeVendor, after: str) -> None:
     release = asyncio.Event()
     chunks = chat_chunks(["one", "two"])
-    events: list[Any] = [release, *chunks] if after.startswith("before") else [chunks[0], chunks[1], release, *chunks[2:]]
+    seen = 0 if after.startswith("before") else 2
+    events: list[Any] = [*chunks[:seen], release, *chunks[seen:]]
     vendor.script("/one" + PATH, Reply.sse(events), when=lambda request: request.json()["max_tokens"] == RESERVED)
     before = await remaining(gateway, "tokens")
     body = {"model": "chat", "messages": [], "max_tokens": RESERVED, "stream": True}
