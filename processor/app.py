@@ -6,44 +6,22 @@ import asyncio
 import contextlib
 import hashlib
 import os
-import random
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from processor import config as configuration
-from processor import names
 from processor.accounting.observations import ObservationLog
-from processor.adapters.admin_http import AdminServer, Answer
-from processor.adapters.fallback_limits import FallbackLimits
-from processor.adapters.local_limits import LocalLimits
+from processor.adapters.admin_http import AdminServer
 from processor.adapters.loopback import Loopback
-from processor.adapters.redis_connection import connect
-from processor.adapters.redis_limits import RedisLimits
 from processor.auth.credentials import Outgoing
 from processor.config import Config, KnownProvider
-from processor.exchange.access import Keyring
-from processor.exchange.choosing import Chooser
-from processor.exchange.downstream import DownstreamExchange, Gateway
-from processor.exchange.explaining import Explainer, Inquiry
-from processor.exchange.ledger import Ledger
-from processor.exchange.limiting import Limiter
-from processor.exchange.meter import MeterExchange
-from processor.exchange.pricing import Prices
-from processor.exchange.settling import Settling
-from processor.exchange.unreached import Unreached
-from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.server import start
-from processor.extproc.servicer import Servicer
-from processor.policy.circuit import CircuitSettings
-from processor.policy.health import Healths
-from processor.ports import Caller, LimitStore
 from processor.state import State
-from processor.topology import KeyLimits, Topology, build, price_table
+from processor.topology import Topology, build
 from processor.vendors import DIALECTS, VENDORS
-from processor.wire.json import JSON
+from processor.worker import Worker
 
 _GRACE = 30.0
 """Seconds a stopping worker lets its streams run; Envoy has drained before it is told to stop."""
@@ -82,113 +60,13 @@ def load(config_file: Path | None, state: State, environ: Mapping[str, str] | No
     return Setup(config=config, topology=topology, state=state, gateway_key=gateway_key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """What one worker knows, and what it serves with it."""
-
-    setup: Setup
-    keyring: Keyring
-    ledger: Ledger
-    healths: Healths
-    chooser: Chooser
-    limiter: Limiter
-    settling: Settling
-
-    @staticmethod
-    def of(setup: Setup) -> Worker:
-        """A fresh one: nothing is held against any target, and nothing is taken of any limit."""
-        healths = Healths(_circuit(setup.config))
-        limiter = Limiter(
-            store=_limit_store(setup.config),
-            keys=KeyLimits(setup.config.teams),
-            prices=Prices(price_table(setup.config)),
-        )
-        settling = Settling(limiter)
-        return Worker(
-            setup=setup,
-            keyring=Keyring(setup.config.keys),
-            ledger=Ledger(time.monotonic, settling),
-            healths=healths,
-            chooser=Chooser(healths=healths, clock=time.monotonic, chance=random.random),
-            limiter=limiter,
-            settling=settling,
-        )
-
-    def servicer(self, observations: ObservationLog, caller: Caller) -> Servicer:
-        """The streams of every filter."""
-        clock = time.monotonic
-        circuits = self.setup.config.circuit.failures > 0
-        unreached = Unreached(healths=self.healths, circuits=circuits, clock=clock)
-        gateway = Gateway(
-            topology=self.setup.topology,
-            keyring=self.keyring,
-            ledger=self.ledger,
-            unreached=unreached,
-            limiter=self.limiter,
-            chooser=self.chooser,
-            clock=clock,
-            epoch=time.time,
-        )
-        upstream = Upstream(
-            ledger=self.ledger,
-            healths=self.healths,
-            unreached=unreached,
-            limiter=self.limiter,
-            circuits=circuits,
-            observations=observations,
-            clock=clock,
-            epoch=time.time,
-            caller=caller,
-        )
-        return Servicer(
-            {
-                names.DOWNSTREAM_FILTER: lambda request_id: DownstreamExchange(request_id, gateway),
-                names.UPSTREAM_FILTER: lambda request_id: UpstreamExchange(request_id, upstream),
-                names.METER_FILTER: lambda request_id: MeterExchange(
-                    request_id, observations, clock, self.limiter.prices
-                ),
-            }
-        )
-
-    def explain(self, inquiry: bytes) -> JSON:
-        """Who would answer a request, and why.
-
-        Raises:
-            ClientError: what a client would be told at once.
-        """
-        explainer = Explainer(topology=self.setup.topology, keyring=self.keyring, chooser=self.chooser)
-        return explainer.explain(Inquiry.read(inquiry))
-
-    def admin(self) -> Mapping[tuple[str, str], Answer]:
-        """What may be asked about it."""
-
-        async def explain(_: Mapping[str, str], body: bytes) -> JSON:
-            return self.explain(body)
-
-        return {("POST", "/explain"): explain}
-
-
-def _limit_store(config: Config) -> LimitStore:
-    local = LocalLimits(time.time)
-    if config.redis is None:
-        return local
-    primary = RedisLimits(connect(config.redis), config.redis.prefix)
-    return FallbackLimits(primary, local, timeout=config.redis.timeout, clock=time.monotonic)
-
-
-def _circuit(config: Config) -> CircuitSettings:
-    settings = config.circuit
-    return CircuitSettings(
-        consecutive_failures=settings.failures or 1, open_for=settings.open, open_for_most=settings.longest
-    )
-
-
 async def work(setup: Setup, number: int) -> None:
     """Be worker `number` until told to stop."""
     observations = ObservationLog(setup.state.observed)
     _warm(setup.topology)
     loopback = Loopback(setup.state.loopback_socket)
-    worker = Worker.of(setup)
+    worker = Worker.of(setup.config, setup.topology)
+    beside = [asyncio.create_task(task) for task in worker.beside()]
     server = await start(worker.servicer(observations, loopback), setup.state.worker_socket(number))
     admin = AdminServer(setup.state.admin_api_socket(number), worker.admin())
     admin.start()
@@ -197,7 +75,9 @@ async def work(setup: Setup, number: int) -> None:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     await stop.wait()
     await server.stop(_GRACE)
-    await worker.settling.finish()
+    for task in beside:
+        task.cancel()
+    await worker.close()
     await loopback.close()
     await admin.close()
     with contextlib.suppress(FileNotFoundError):

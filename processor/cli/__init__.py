@@ -16,6 +16,7 @@ _COMMANDS = {
     "check": "check a configuration, and what is rendered from it with Envoy itself",
     "render": "write Envoy's files",
     "usage": "print what was used",
+    "keys": "make, list, revoke and rotate gateway keys",
     "explain": "print who would answer a request, and why",
     "vendors": "print what each vendor offers",
     "worker": "one processor process (started by up and serve)",

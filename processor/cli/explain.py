@@ -13,6 +13,7 @@ from processor import app
 from processor.cli.arguments import add_config, add_state, state_of
 from processor.errors import ConfigError, GatewayError
 from processor.state import State
+from processor.worker import Worker
 
 _TIMEOUT = 10.0
 
@@ -79,7 +80,7 @@ def _ask(state: State, inquiry: dict[str, Any]) -> dict[str, Any] | None:
 def _work_out(config: Path | None, state: State, inquiry: dict[str, Any]) -> dict[str, Any]:
     setup = app.load(config, state)
     try:
-        return app.Worker.of(setup).explain(json.dumps(inquiry).encode())
+        return Worker.of(setup.config, setup.topology).explain(json.dumps(inquiry).encode())
     except GatewayError as error:
         raise ConfigError(error.message) from None
 

@@ -81,7 +81,7 @@ class DownstreamExchange:
         try:
             match event:
                 case RequestHeaders():
-                    action = self._head(event, facts)
+                    action = await self._head(event, facts)
                 case RequestBody(body):
                     action = await self._body(body, facts, began)
                 case _:
@@ -98,7 +98,7 @@ class DownstreamExchange:
             self._gateway.unreached.note_last(plan)
             self._gateway.ledger.leave(plan)
 
-    def _head(self, event: RequestHeaders, facts: dict[str, str | float]) -> Action:
+    async def _head(self, event: RequestHeaders, facts: dict[str, str | float]) -> Action:
         path = event.headers.get(":path", "").partition("?")[0]
         endpoint = find(path)
         if endpoint is None:
@@ -107,7 +107,7 @@ class DownstreamExchange:
         self._content_type = event.headers.get("content-type", "")
         self._session = event.headers.get(_SESSION_HEADER, "")
         facts["operation"] = endpoint.operation
-        self._key = self._gateway.keyring.authenticate(event.headers)
+        self._key = await self._gateway.keyring.authenticate(event.headers)
         facts["key"] = self._key.name
         if self._key.team:
             facts["team"] = self._key.team

@@ -16,6 +16,7 @@ from processor.ports import Call, Reply
 from processor.state import State
 from processor.vendors import VENDORS
 from processor.wire.json import decode
+from processor.worker import Worker
 from tests.extproc.envoy import Envoy, connected
 from tests.support.golden import GoldenCall, golden_providers
 
@@ -77,7 +78,7 @@ keys:
 """)
     setup = app.load(config, state, {"VENDOR_KEY": "sk-vendor"})
     observations = ObservationLog(state.observed)
-    server = await start(app.Worker.of(setup).servicer(observations, caller), state.worker_socket(0))
+    server = await start(Worker.of(setup.config, setup.topology).servicer(observations, caller), state.worker_socket(0))
     async with connected(state.worker_socket(0)) as channel:
         yield channel
     await server.stop(0)
