@@ -14,12 +14,14 @@ from processor.adapters.admin_http import Answer
 from processor.adapters.fallback_limits import FallbackLimits
 from processor.adapters.key_desk import KeyDesk
 from processor.adapters.local_limits import LocalLimits
+from processor.adapters.redis_circuits import RedisCircuits
 from processor.adapters.redis_connection import connect
 from processor.adapters.redis_keys import KeyWatch, RedisKeys
 from processor.adapters.redis_limits import RedisLimits
 from processor.config import Config
 from processor.errors import LimitsUnavailable, MalformedRequest
 from processor.exchange.access import Keyring
+from processor.exchange.alerts import Alerts
 from processor.exchange.answering import Observations
 from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
@@ -50,6 +52,7 @@ class Shared:
     limits: FallbackLimits
     keys: RedisKeys
     watch: KeyWatch
+    circuits: RedisCircuits
 
     async def close(self) -> None:
         """Let go of it."""
@@ -69,15 +72,17 @@ class Worker:
     chooser: Chooser
     limiter: Limiter
     settling: Settling
+    alerts: Alerts
     shared: Shared | None
 
     @staticmethod
     def of(config: Config, topology: Topology) -> Worker:
         """A fresh one: nothing is held against any target, and nothing is taken of any limit."""
-        healths = Healths(_circuit(config))
+        healths, alerts = Healths(_circuit(config)), Alerts(time.monotonic)
+        healths.on_change.append(alerts.circuit)
         keyring = Keyring(config.keys, time.time)
         local = LocalLimits(time.time)
-        shared = _shared(config, keyring, local)
+        shared = _shared(config, keyring, local, healths)
         limiter = Limiter(
             store=shared.limits if shared else local, keys=KeyLimits(config.teams), prices=Prices(price_table(config))
         )
@@ -91,6 +96,7 @@ class Worker:
             chooser=Chooser(healths=healths, clock=time.monotonic, chance=random.random),
             limiter=limiter,
             settling=settling,
+            alerts=alerts,
             shared=shared,
         )
 
@@ -114,6 +120,7 @@ class Worker:
             healths=self.healths,
             unreached=unreached,
             limiter=self.limiter,
+            alerts=self.alerts,
             circuits=circuits,
             observations=observations,
             clock=clock,
@@ -132,7 +139,7 @@ class Worker:
 
     def beside(self) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the requests, until it is cancelled."""
-        return [self.shared.watch.run()] if self.shared else []
+        return [self.shared.watch.run(), self.shared.circuits.run()] if self.shared else []
 
     async def close(self) -> None:
         """Settle what is still to be settled, and let go of what is shared."""
@@ -201,7 +208,7 @@ class Worker:
         }
 
 
-def _shared(config: Config, keyring: Keyring, local: LocalLimits) -> Shared | None:
+def _shared(config: Config, keyring: Keyring, local: LocalLimits, healths: Healths) -> Shared | None:
     if config.redis is None:
         return None
     redis, prefix, timeout = connect(config.redis), config.redis.prefix, config.redis.timeout
@@ -209,7 +216,8 @@ def _shared(config: Config, keyring: Keyring, local: LocalLimits) -> Shared | No
     watch = KeyWatch(keys, keyring, timeout=max(timeout, _LOOK_UP), clock=time.monotonic)
     keyring.source = watch
     limits = FallbackLimits(RedisLimits(redis, prefix), local, timeout=timeout, clock=time.monotonic)
-    return Shared(redis=redis, limits=limits, keys=keys, watch=watch)
+    circuits = RedisCircuits(redis, prefix, healths, time.monotonic)
+    return Shared(redis=redis, limits=limits, keys=keys, watch=watch, circuits=circuits)
 
 
 _LOOK_UP = 0.25

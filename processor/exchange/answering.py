@@ -9,6 +9,7 @@ from processor import names
 from processor.dialects.base import Asked, Pending, Translator
 from processor.domain import Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused, UpstreamUnavailable, WireError
+from processor.exchange.alerts import Alerts
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
 from processor.exchange.ledger import FailedAttempt, Ledger, Plan
 from processor.exchange.messages import (
@@ -77,6 +78,7 @@ class Sent:
     circuits: bool
     """Whether a failure may open the target's circuit."""
     prices: Prices
+    alerts: Alerts
 
     @property
     def first_by(self) -> float | None:
@@ -289,6 +291,8 @@ class Answering:
         pause = retry_after(self._headers, now=self._sent.date)
         verdict = judge(Outcome.of(error, content_seen=self._begun, retry_after=pause))
         self._attempt.end(self._now, verdict if self._sent.circuits else None, error.code)
+        if verdict.blame is Blame.CREDENTIAL:
+            self._sent.alerts.credential(self._sent.target, error)
         if self._begun:
             facts: _Facts = {"error": error.code, **self._settled(finished=False)}
             return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())

@@ -11,6 +11,7 @@ from processor.dialects.base import Asked, Translator
 from processor.domain import UsageSource
 from processor.endpoints import endpoint_of
 from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
+from processor.exchange.alerts import Alerts
 from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
 from processor.exchange.following import Following, addressed
 from processor.exchange.ledger import Ledger, Plan
@@ -45,6 +46,7 @@ class Upstream:
     healths: Healths
     unreached: Unreached
     limiter: Limiter
+    alerts: Alerts
     circuits: bool
     """Whether failures open them."""
     observations: Observations
@@ -170,6 +172,7 @@ class UpstreamExchange:
             errors=errors,
             circuits=self._upstream.circuits,
             prices=self._upstream.limiter.prices,
+            alerts=self._upstream.alerts,
             attempt=attempt,
             at=self._upstream.clock(),
             date=self._upstream.epoch(),

@@ -11,6 +11,7 @@ gave. Tickets keep what was sent before the circuit opened from closing it, or f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,6 +57,7 @@ class Circuit:
     __slots__ = (
         "_closed_at",
         "_failures",
+        "_on_change",
         "_opened",
         "_opened_for",
         "_probe_at",
@@ -66,8 +68,12 @@ class Circuit:
         "why",
     )
 
-    def __init__(self, settings: CircuitSettings = DEFAULT_CIRCUIT) -> None:
+    def __init__(
+        self, settings: CircuitSettings = DEFAULT_CIRCUIT, on_change: Callable[[Circuit], None] | None = None
+    ) -> None:
         self._settings = settings
+        self._on_change = on_change
+        """Called when it opens or closes by what was seen here; not by what another process has found out."""
         self._window = Window(settings.window)
         self._ticket = 1
         """Of those whose report counts; a new one with each change."""
@@ -157,8 +163,13 @@ class Circuit:
 
     def hold(self, now: float, seconds: float, why: str) -> None:
         """Open at once for so long, or longer if it is: what another process has found out."""
-        if seconds > 0:
-            self._cool(now, seconds, why, probe=False)
+        if seconds > 0 and (self._until is None or now + seconds > self._until):
+            self._shut(now + seconds, why)
+
+    def free(self, now: float) -> None:
+        """Let a probe through at once: another process has had an answer."""
+        if self._until is not None and now < self._until:
+            self._until = now
 
     def counts(self, now: float) -> tuple[int, int]:
         """Successes and failures in the window."""
@@ -187,11 +198,13 @@ class Circuit:
         doubled = settings.open_for * 2.0 ** min(self._opened - 1, 32)
         self._opened_for = min(doubled, settings.open_for_most)
         self._shut(now + self._opened_for, why)
+        self._tell()
 
     def _cool(self, now: float, seconds: float, why: str, *, probe: bool) -> None:
         """Open for as long as was asked; it says nothing of how long to wait the next time."""
         if self._until is None or probe or now + seconds > self._until:
             self._shut(now + seconds, why)
+            self._tell()
 
     def _shut(self, until: float, why: str) -> None:
         self._until = until
@@ -207,3 +220,8 @@ class Circuit:
         self._closed_at = now
         self._ticket += 1
         self.why = ""
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._on_change:
+            self._on_change(self)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
@@ -54,8 +55,10 @@ class Health:
 
     __slots__ = ("_sampled_at", "_sum", "_weight", "circuit", "in_flight")
 
-    def __init__(self, settings: CircuitSettings = DEFAULT_CIRCUIT) -> None:
-        self.circuit = Circuit(settings)
+    def __init__(
+        self, settings: CircuitSettings = DEFAULT_CIRCUIT, on_change: Callable[[Circuit], None] | None = None
+    ) -> None:
+        self.circuit = Circuit(settings, on_change)
         self.in_flight = 0
         """Attempts under way."""
         self._sum = 0.0
@@ -150,11 +153,13 @@ _WHY = {
 class Healths:
     """By target, bounded. Of those over the limit idle ones with a closed circuit go first."""
 
-    __slots__ = ("_healths", "_most", "_settings")
+    __slots__ = ("_healths", "_most", "_settings", "on_change")
 
     def __init__(self, settings: CircuitSettings = DEFAULT_CIRCUIT, *, most: int = _MOST_TARGETS) -> None:
         self._settings = settings
         self._most = most
+        self.on_change: list[Callable[[TargetKey, Circuit], None]] = []
+        """Told of every circuit that opens or closes by what was seen here."""
         self._healths: OrderedDict[TargetKey, Health] = OrderedDict()
 
     def __len__(self) -> int:
@@ -171,11 +176,15 @@ class Healths:
             return health
         while len(self._healths) >= self._most:
             del self._healths[self._dispensable()]
-        return self._healths.setdefault(key, Health(self._settings))
+        return self._healths.setdefault(key, Health(self._settings, partial(self._changed, key)))
 
     def peek(self, key: TargetKey) -> Health | None:
         """A target's health if any is kept, without making it more worth keeping."""
         return self._healths.get(key)
+
+    def _changed(self, key: TargetKey, circuit: Circuit) -> None:
+        for told in self.on_change:
+            told(key, circuit)
 
     def _dispensable(self) -> TargetKey:
         oldest = list(islice(self._healths.items(), _LOOKED_AT))

@@ -26,8 +26,8 @@ class Candidate:
     """What tells it apart; affinity follows it from process to process."""
     weight: int = 1
     """0: only if nobody else is left."""
-    entry: int = 0
-    """Its place in the list of targets; several keys of one provider share it."""
+    entry: int | None = None
+    """Its place in the list of targets, which several keys of one provider share; None: a place of its own."""
     lacks: frozenset[Feature] = frozenset()
     context: int | None = None
     """Tokens that its model takes, prompt and answer; None when that is not known, and then any number."""
@@ -163,11 +163,11 @@ def explain(
 
 def _listed(scene: _Scene, numbers: _Numbers) -> _Numbers:
     """As they are listed; the keys of one provider by chance, so that they share the load."""
-    entries = [scene.candidates[number].entry for number in numbers]
-    if len(set(entries)) == len(entries):
+    entries = {scene.candidates[number].entry for number in numbers}
+    if len(entries) == len(numbers) or None in entries:
         return numbers
     arranged = _weighted(scene, numbers)
-    arranged.sort(key=lambda number: scene.candidates[number].entry)
+    arranged.sort(key=lambda number: scene.candidates[number].entry or 0)
     return arranged
 
 
