@@ -7,6 +7,7 @@ from collections.abc import Sequence
 DOWNSTREAM_FILTER = "gateway.downstream"
 UPSTREAM_FILTER = "gateway.upstream"
 METER_FILTER = "gateway.meter"
+GATE_FILTER = "gateway.gate"
 PASSTHROUGH_HEADERS_FILTER = "gateway.passthrough_headers"
 
 # gRPC initial metadata of every ext_proc stream.
@@ -38,6 +39,11 @@ CONTENT_LENGTH_KEY = "content_length"
 RETRY_STATUS = 597
 """On held response headers: "let the next attempt answer". No vendor's status, and never a client's."""
 
+GATEWAY_KEY_HEADER = "x-gw-key"
+"""A gateway key in passthrough. Clients send it as `x-gateway-key`, which is kept under this name when headers under
+the internal prefix are removed."""
+
+ROUTE_ATTRIBUTE = "xds.route_name"
 ATTEMPT_ATTRIBUTE = "upstream.request_attempt_count"
 PROVIDER_ATTRIBUTE = f"xds.upstream_host_metadata.filter_metadata['{RECORD_NAMESPACE}']['provider']"
 """The provider of the host Envoy picked, from the endpoint's metadata."""

@@ -26,6 +26,7 @@ from processor.exchange.answering import Observations
 from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
 from processor.exchange.explaining import Explainer, Inquiry
+from processor.exchange.gate import Gate, GateExchange, Passages
 from processor.exchange.ledger import Ledger
 from processor.exchange.limiting import Limiter
 from processor.exchange.meter import MeterExchange
@@ -127,12 +128,15 @@ class Worker:
             epoch=time.time,
             caller=caller,
         )
+        passages = Passages(self.settling.passed)
+        gate = Gate(settings=self.config.passthrough, keyring=self.keyring, limiter=self.limiter, passages=passages)
         return Servicer(
             {
+                names.GATE_FILTER: lambda request_id: GateExchange(request_id, gate),
                 names.DOWNSTREAM_FILTER: lambda request_id: DownstreamExchange(request_id, gateway),
                 names.UPSTREAM_FILTER: lambda request_id: UpstreamExchange(request_id, upstream),
                 names.METER_FILTER: lambda request_id: MeterExchange(
-                    request_id, observations, clock, self.limiter.prices
+                    request_id, observations, clock, self.limiter.prices, passages
                 ),
             }
         )

@@ -116,6 +116,21 @@ class Limiter:
             raise LimitsUnavailable("The gateway cannot count its limits now; try again.")
         return tuple(targets), reservation
 
+    async def admit_size(self, request_id: str, key: KeyConfig, estimate: Estimate) -> Reservation | None:
+        """The same for a request of which only its size is known: by its key's limits, but for money.
+
+        Raises:
+            RateLimited: a limit stands in the way.
+        """
+        limits = [limit for limit in self.keys.of(key) if limit.unit is not Unit.MONEY]
+        if not limits:
+            return None
+        charges = [Charge(limit=limit, cost=_count(limit, estimate)) for limit in limits]
+        admission = await self.store.acquire(charges, lease=request_id, lease_for=_LEASE)
+        if admission.refused:
+            raise _refusal(admission, estimate)
+        return Reservation(lease=request_id, estimate=estimate, taken=admission.taken, degraded=admission.degraded)
+
     async def extend(self, first: Reservation, attempt: int, target: Target) -> Reservation | None:
         """Take what one more attempt needs of its own target's limits; it is not given up for want of it."""
         lease = f"{first.lease}#{attempt}"
@@ -149,15 +164,17 @@ class Limiter:
         return [Charge(limit=limit, cost=self._cost(limit, estimate, target)) for limit in limits]
 
     def _cost(self, limit: Limit, estimate: Estimate, target: Target) -> int:
-        match limit.unit:
-            case Unit.REQUESTS:
-                return 1
-            case Unit.TOKENS:
-                # A guess must not refuse for ever what the client never asked for.
-                return estimate.tokens if estimate.bounded else min(estimate.tokens, max(limit.amount, 1))
-            case Unit.MONEY:
-                cost = self.prices.millionths(target, estimate.input_tokens, estimate.output_tokens)
-                return cost if estimate.bounded else min(cost, max(limit.amount, 1))
+        if limit.unit is not Unit.MONEY:
+            return _count(limit, estimate)
+        cost = self.prices.millionths(target, estimate.input_tokens, estimate.output_tokens)
+        return cost if estimate.bounded else min(cost, max(limit.amount, 1))
+
+
+def _count(limit: Limit, estimate: Estimate) -> int:
+    if limit.unit is Unit.REQUESTS:
+        return 1
+    # A guess must not refuse for ever what the client never asked for.
+    return estimate.tokens if estimate.bounded else min(estimate.tokens, max(limit.amount, 1))
 
 
 def _without(first: Target, targets: Sequence[Target]) -> tuple[Target, ...]:

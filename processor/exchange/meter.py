@@ -8,6 +8,7 @@ from processor.dialects.base import Observer
 from processor.dialects.observe import RequestObserver, model_of, observe_response, operation_of
 from processor.domain import Operation, Usage, UsageSource
 from processor.exchange.answering import Observations
+from processor.exchange.gate import Passages
 from processor.exchange.messages import (
     Action,
     Event,
@@ -34,9 +35,17 @@ def provider_of(path: str) -> str:
 class MeterExchange:
     """One passthrough exchange."""
 
-    def __init__(self, request_id: str, observations: Observations, clock: Callable[[], float], prices: Prices) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        observations: Observations,
+        clock: Callable[[], float],
+        prices: Prices,
+        passages: Passages,
+    ) -> None:
         self._request_id = request_id
         self._prices = prices
+        self._passages = passages
         self._observations = observations
         self._clock = clock
         self._arrived = clock()
@@ -77,7 +86,13 @@ class MeterExchange:
         self._reported = True
         if self._response:
             self._response.close()
-        self._observations.write(self._request_id, **self._facts())
+        usage, source = self._usage()
+        facts = self._facts(usage, source)
+        money = self._cost(usage, facts) if source is not UsageSource.NONE else None
+        if money:
+            facts |= {"cost": str(money), "currency": money.currency}
+        self._observations.write(self._request_id, **facts)
+        self._passages.leave(self._request_id, usage, money)
 
     def _request_headers(self, event: RequestHeaders) -> None:
         self._method = event.headers.get(":method", "")
@@ -118,8 +133,7 @@ class MeterExchange:
         self.close()
         self.done = True
 
-    def _facts(self) -> dict[str, str | float]:
-        usage, source = self._usage()
+    def _facts(self, usage: Usage, source: UsageSource) -> dict[str, str | float]:
         facts: dict[str, str | float] = {"operation": self._operation, "usage_source": source}
         if source is not UsageSource.NONE:
             facts |= {
@@ -134,8 +148,6 @@ class MeterExchange:
             facts["request_model"] = model
         if self._response and self._response.model:
             facts["response_model"] = self._response.model
-        if source is not UsageSource.NONE and (money := self._cost(usage, facts)):
-            facts |= {"cost": str(money), "currency": money.currency}
         return facts
 
     def _cost(self, usage: Usage, facts: Mapping[str, str | float]) -> Money | None:

@@ -7,8 +7,11 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from processor.domain import Usage
+from processor.exchange.gate import Passage
 from processor.exchange.ledger import Plan
-from processor.exchange.limiting import Limiter, Used
+from processor.exchange.limiting import Limiter, Reservation, Used
+from processor.exchange.pricing import Money
 from processor.ports import StoreError
 
 log = logging.getLogger(__name__)
@@ -24,7 +27,13 @@ class Settling:
     def __call__(self, plan: Plan) -> None:
         """Give back what it did not use, soon."""
         if plan.reservations:
-            self._begin(self._settle(plan))
+            used = self._used(plan.tally.usage if plan.tally else Usage(), plan.money, plan.answered_by)
+            self._begin(self._settle_all(plan.reservations, used))
+
+    def passed(self, passage: Passage) -> None:
+        """The same for a request in passthrough."""
+        if passage.reservations:
+            self._begin(self._settle_all(passage.reservations, self._used(passage.usage, passage.money, "")))
 
     async def finish(self) -> None:
         """Wait for those that are under way."""
@@ -36,14 +45,12 @@ class Settling:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _settle(self, plan: Plan) -> None:
-        usage = plan.tally.usage if plan.tally else None
-        used = Used(
-            tokens=usage.input_tokens + usage.output_tokens if usage else 0,
-            millionths=self._limiter.prices.spent(plan.money),
-            by=plan.answered_by,
-        )
+    def _used(self, usage: Usage, money: Money | None, by: str) -> Used:
+        tokens = usage.input_tokens + usage.output_tokens
+        return Used(tokens=tokens, millionths=self._limiter.prices.spent(money), by=by)
+
+    async def _settle_all(self, reservations: list[Reservation], used: Used) -> None:
         try:
-            await self._limiter.settle(plan.reservations, used)
+            await self._limiter.settle(reservations, used)
         except StoreError as error:
             log.warning("what a request did not use of its limits could not be given back: %s", error)

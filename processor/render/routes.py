@@ -44,7 +44,7 @@ def route_configuration(topology: Topology) -> Plain:
     """The whole table, in the order Envoy tries it."""
     routes = [_health(), *_openai_routes()]
     for provider in topology.providers.values():
-        routes += _passthrough_routes(provider)
+        routes += _passthrough_routes(provider, gated=topology.gated)
     routes.append(_unknown(topology))
     table = RouteConfiguration(name="gateway", virtual_hosts=[VirtualHost(name="gateway", domains=["*"])])
     document = resource(table, "envoy.config.route.v3.RouteConfiguration")
@@ -115,19 +115,19 @@ def _wrong_method(endpoint: Endpoint, match: RouteMatch) -> Plain:
     return _error_route("local.method_not_allowed", match, error, {"allow": endpoint.method})
 
 
-def _passthrough_routes(provider: Provider) -> Iterator[Plain]:
+def _passthrough_routes(provider: Provider, *, gated: bool) -> Iterator[Plain]:
     hosts = sorted(provider.hosts.items(), key=lambda item: -len(item[0]))
     for path, origin in (*hosts, ("/", provider.origin)):
         action, websocket = _passthrough_action(provider, origin, path), _websocket_action(provider, origin, path)
         for name in (provider.name, *provider.vendor.aliases):
             for prefix in _PREFIXES:
-                yield _passthrough(provider, f"{prefix}/{name}{path}", websocket, websocket=True)
-                yield _passthrough(provider, f"{prefix}/{name}{path}", action, websocket=False)
+                yield _passthrough(provider, f"{prefix}/{name}{path}", websocket, websocket=True, gated=gated)
+                yield _passthrough(provider, f"{prefix}/{name}{path}", action, websocket=False, gated=gated)
 
 
-def _passthrough(provider: Provider, prefix: str, action: Plain, *, websocket: bool) -> Plain:
+def _passthrough(provider: Provider, prefix: str, action: Plain, *, websocket: bool, gated: bool) -> Plain:
     """WebSockets are not metered: an observed upgrade would have to be parsed in frames."""
-    filters = switched_on(names.PASSTHROUGH_HEADERS_FILTER)
+    filters = switched_on(names.PASSTHROUGH_HEADERS_FILTER) | (switched_on(names.GATE_FILTER) if gated else {})
     return {
         "name": f"passthrough.{provider.name}" + (".websocket" if websocket else ""),
         "match": {"prefix": prefix, **(_upgrade() if websocket else {})},

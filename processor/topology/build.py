@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from math import lcm
 
-from processor.config import Config, ModelConfig, ProviderConfig, TargetConfig
+from processor.config import Config, ModelConfig, PassthroughConfig, ProviderConfig, TargetConfig
 from processor.domain import Feature
 from processor.errors import ConfigError
 from processor.policy.affinity import Source
@@ -37,7 +37,12 @@ def build(config: Config, *, demo_socket: str) -> Topology:
         origin = Origin(scheme="http", host="demo", port=80, pipe=demo_socket)
         providers[DEMO.name] = Provider(name=DEMO.name, vendor=DEMO, origin=origin, enabled=True)
     models = {name: _model(name, config, providers) for name in config.models}
-    return Topology(providers=providers, models=models, direct=partial(_direct, drop_params=config.drop_params))
+    return Topology(
+        providers=providers,
+        models=models,
+        gated=config.passthrough != PassthroughConfig(),
+        direct=partial(_direct, drop_params=config.drop_params),
+    )
 
 
 def _known(vendor: Vendor, config: ProviderConfig | None) -> Provider:

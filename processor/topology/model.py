@@ -182,6 +182,8 @@ class Topology:
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
+    gated: bool = False
+    """Whether passthrough has a gate: something limits it."""
     direct: Callable[[Provider, str], Model]
     """Makes the model that `provider/model` names."""
 
