@@ -66,7 +66,7 @@ async def work(setup: Setup, number: int) -> None:
     _warm(setup.topology)
     loopback = Loopback(setup.state.loopback_socket)
     worker = Worker.of(setup.config, setup.topology)
-    beside = [asyncio.create_task(task) for task in worker.beside()]
+    beside = [asyncio.create_task(task) for task in worker.beside(loopback)]
     server = await start(worker.servicer(observations, loopback), setup.state.worker_socket(number))
     admin = AdminServer(setup.state.admin_api_socket(number), worker.admin())
     admin.start()

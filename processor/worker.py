@@ -31,6 +31,7 @@ from processor.exchange.ledger import Ledger
 from processor.exchange.limiting import Limiter
 from processor.exchange.meter import MeterExchange
 from processor.exchange.pricing import Prices
+from processor.exchange.probing import Prober
 from processor.exchange.settling import Settling
 from processor.exchange.unreached import Unreached
 from processor.exchange.upstream import Upstream, UpstreamExchange
@@ -38,7 +39,7 @@ from processor.extproc.servicer import Servicer
 from processor.policy.circuit import CircuitSettings
 from processor.policy.health import Healths
 from processor.ports import Caller, StoreError
-from processor.topology import KeyLimits, Topology, price_table
+from processor.topology import KeyLimits, Topology
 from processor.wire.json import JSON, JSONError, decode
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Worker:
         local = LocalLimits(time.time)
         shared = _shared(config, keyring, local, healths)
         limiter = Limiter(
-            store=shared.limits if shared else local, keys=KeyLimits(config.teams), prices=Prices(price_table(config))
+            store=shared.limits if shared else local, keys=KeyLimits(config.teams), prices=Prices(topology.prices)
         )
         settling = Settling(limiter)
         return Worker(
@@ -141,9 +142,20 @@ class Worker:
             }
         )
 
-    def beside(self) -> list[Coroutine[Any, Any, None]]:
+    def beside(self, caller: Caller) -> list[Coroutine[Any, Any, None]]:
         """What runs beside the requests, until it is cancelled."""
-        return [self.shared.watch.run(), self.shared.circuits.run()] if self.shared else []
+        running = [self.shared.watch.run(), self.shared.circuits.run()] if self.shared else []
+        if self.config.circuit.probe:
+            prober = Prober(
+                topology=self.topology,
+                healths=self.healths,
+                caller=caller,
+                every=self.config.circuit.probe,
+                clock=time.monotonic,
+                epoch=time.time,
+            )
+            running.append(prober.run())
+        return running
 
     async def close(self) -> None:
         """Settle what is still to be settled, and let go of what is shared."""

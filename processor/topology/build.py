@@ -12,9 +12,11 @@ from processor.domain import Feature
 from processor.errors import ConfigError
 from processor.policy.affinity import Source
 from processor.policy.ordering import Candidate
+from processor.policy.prices import PriceTable
 from processor.policy.routing import Strategy
 from processor.topology.allowances import limits_of
 from processor.topology.model import Model, Origin, Patience, Provider, Target, Topology, direct_attempts, route_length
+from processor.topology.tariffs import price_table
 from processor.vendors import DIALECTS, VENDORS
 from processor.vendors._vendor import Vendor
 from processor.vendors.demo import DEMO
@@ -36,8 +38,10 @@ def build(config: Config, *, demo_socket: str) -> Topology:
     if config.demo:
         origin = Origin(scheme="http", host="demo", port=80, pipe=demo_socket)
         providers[DEMO.name] = Provider(name=DEMO.name, vendor=DEMO, origin=origin, enabled=True)
-    models = {name: _model(name, config, providers) for name in config.models}
+    prices = price_table(config)
+    models = {name: _model(name, config, providers, prices) for name in config.models}
     return Topology(
+        prices=prices,
         providers=providers,
         models=models,
         gated=config.passthrough != PassthroughConfig(),
@@ -87,13 +91,13 @@ def _direct(provider: Provider, model: str, *, drop_params: bool) -> Model:
     )
 
 
-def _model(name: str, config: Config, providers: Mapping[str, Provider]) -> Model:
+def _model(name: str, config: Config, providers: Mapping[str, Provider], prices: PriceTable) -> Model:
     settings = config.models[name]
     for target in settings.targets:
         if not providers[target.provider].vendor.operations:
             message = f"{target.provider} can only be used in passthrough yet"
             raise ConfigError(message, file=config.file, path=f"models.{name}.targets")
-    targets, candidates = zip(*_entries(settings, providers), strict=True)
+    targets, candidates = zip(*_entries(settings, providers, prices), strict=True)
     return Model(
         name=name,
         targets=targets,
@@ -111,24 +115,26 @@ def _model(name: str, config: Config, providers: Mapping[str, Provider]) -> Mode
     )
 
 
-def _entries(settings: ModelConfig, providers: Mapping[str, Provider]) -> Iterator[tuple[Target, Candidate]]:
+def _entries(
+    settings: ModelConfig, providers: Mapping[str, Provider], prices: PriceTable
+) -> Iterator[tuple[Target, Candidate]]:
     """Every target once for each of its provider's keys, which share the weight it was given."""
     counts = [max(len(providers[target.provider].keys), 1) for target in settings.targets]
     whole = lcm(*counts)
     for entry, (written, count) in enumerate(zip(settings.targets, counts, strict=True)):
-        for target in _keyed(_target(written, settings, providers[written.provider])):
+        for target in _keyed(_target(written, settings, providers[written.provider], prices)):
             limited = replace(target, limits=limits_of(f"target:{target.label}", written.limits))
             yield limited, _candidate(target, entry=entry, weight=written.weight * whole // count)
 
 
-def _target(written: TargetConfig, settings: ModelConfig, provider: Provider) -> Target:
-    retry = settings.retry
+def _target(written: TargetConfig, settings: ModelConfig, provider: Provider, prices: PriceTable) -> Target:
+    retry, known = settings.retry, prices.of(provider.name, written.model)
     return Target(
         provider=provider,
         model=written.model,
         patience=Patience(ttft=written.ttft or retry.ttft, idle=written.idle or retry.idle, timeout=written.timeout),
-        context=written.context,
-        lacks=provider.vendor.lacks.union(map(Feature, written.lacks)),
+        context=written.context or (known.context if known else None),
+        lacks=provider.vendor.lacks.union(map(Feature, written.lacks), known.lacks if known else ()),
     )
 
 

@@ -13,6 +13,7 @@ from processor.policy.affinity import Source
 from processor.policy.health import TargetKey
 from processor.policy.limits import Limit
 from processor.policy.ordering import Candidate
+from processor.policy.prices import PriceTable
 from processor.policy.routing import Strategy
 from processor.vendors import find
 from processor.vendors._vendor import Vendor
@@ -182,6 +183,7 @@ class Topology:
 
     providers: Mapping[str, Provider]
     models: Mapping[str, Model]
+    prices: PriceTable
     gated: bool = False
     """Whether passthrough has a gate: something limits it."""
     direct: Callable[[Provider, str], Model]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from tests.support.fake_vendor import FakeVendor, Reply, chat_chunks, chat_reply
+from tests.support.fake_vendor import FakeVendor, Received, Reply, chat_chunks, chat_reply
 from tests.support.fake_vendor_openai import openai_error
-from tests.support.gateway import KEY_SHA256, Gateway
+from tests.support.gateway import KEY_SHA256, VENDOR_KEY, Gateway, until_async
 
 FIRST, SECOND = "/first/chat/completions", "/second/chat/completions"
 
@@ -48,6 +49,44 @@ keys: [{{name: tests, sha256: {KEY_SHA256}}}]
         httpx.AsyncClient(base_url=gateway.url, headers=gateway.headers, timeout=30) as plain,
     ):
         yield plain
+
+
+async def test_a_probe_of_its_own_finds_a_target_again_before_any_client_does(
+    vendor: FakeVendor, tmp_path: Path
+) -> None:
+    config = f"""
+circuit: {{failures: 2, open: 300ms, probe: 100ms}}
+providers:
+  first: {{dialect: openai, base_url: {vendor.url}/first, api_key: ${{VENDOR_KEY}}}}
+  second: {{dialect: openai, base_url: {vendor.url}/second}}
+models:
+  listed: {{targets: [{{provider: first, model: a}}, {{provider: second, model: b}}]}}
+keys: [{{name: tests, sha256: {KEY_SHA256}}}]
+"""
+
+    def is_probe(request: Received) -> bool:
+        return bool(request.json()["messages"][0]["content"] == "ping")
+
+    async with (
+        Gateway(tmp_path, config) as gateway,
+        httpx.AsyncClient(base_url=gateway.url, headers=gateway.headers, timeout=30) as client,
+    ):
+        vendor.script(FIRST, openai_error(503, "busy"))
+        vendor.script(SECOND, chat_reply("second"))
+        assert [await target_of(client, "listed") for _ in range(3)] == ["second/b"] * 3
+        failing = vendor.count
+        await vendor.until(lambda: vendor.count >= failing + 2, what="probes that fail")
+        assert all(map(is_probe, vendor.requests[failing:])), "no client's request is the probe"
+        vendor.script(FIRST, chat_reply("first"))
+
+        async def found() -> bool:
+            return await target_of(client, "listed") == "first/a"
+
+        await until_async(found, within=10, what="the first target to be found again")
+        clients = [request for request in vendor.requests if request.path == FIRST and not is_probe(request)]
+        assert len(clients) == 3, "two that opened the circuit, and the one that was answered"
+        probe = next(request for request in vendor.requests if is_probe(request))
+        assert probe.header("authorization") == f"Bearer {VENDOR_KEY}"
 
 
 async def target_of(client: httpx.AsyncClient, model: str, session: str = "", **more: str) -> str:
