@@ -1,4 +1,4 @@
-"""What usage records come to: sums for each key, model, provider or day, as a table or as JSON. Pure."""
+"""What usage records come to: sums for each key, team, model, provider or day, as a table or as JSON. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import unicodedata
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
 from processor.domain import UsageRecord, UsageSource
@@ -20,6 +21,7 @@ class By(StrEnum):
     """What records are grouped by."""
 
     KEY = "key"
+    TEAM = "team"
     MODEL = "model"
     PROVIDER = "provider"
     DAY = "day"
@@ -41,6 +43,8 @@ class Totals:
     """Requests that have token counts."""
     unsure: int = 0
     """Those of them whose counts are estimated, or of an answer that was cut."""
+    costs: dict[str, Decimal] = field(default_factory=dict)
+    """By currency."""
     ttfts_ms: array[float] = field(default_factory=lambda: array("f"))
 
     def add(self, record: UsageRecord) -> None:
@@ -54,6 +58,8 @@ class Totals:
         self.reasoning_tokens += usage.reasoning_tokens
         self.counted += record.usage_source is not UsageSource.NONE
         self.unsure += record.usage_source in _UNSURE
+        if record.cost:
+            self.costs[record.currency] = self.costs.get(record.currency, Decimal(0)) + Decimal(record.cost)
         if record.ttft_ms is not None:
             self.ttfts_ms.append(record.ttft_ms)
 
@@ -96,6 +102,7 @@ def summarize(records: Iterable[UsageRecord], by: By, *, day: Callable[[float], 
 def _names(day: Callable[[float], str]) -> Mapping[By, Callable[[UsageRecord], str]]:
     return {
         By.KEY: lambda record: record.key,
+        By.TEAM: lambda record: record.team,
         By.MODEL: lambda record: record.request_model or record.response_model,
         By.PROVIDER: lambda record: record.provider,
         By.DAY: lambda record: day(record.time),
@@ -122,6 +129,11 @@ def _milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f} ms"
 
 
+def _money(costs: Mapping[str, Decimal]) -> str:
+    """`1.2346 USD + 0.5 CNY`."""
+    return " + ".join(f"{cost:.4f} {currency}" for currency, cost in sorted(costs.items())) or "-"
+
+
 _COLUMNS: tuple[tuple[str, Callable[[Totals], str]], ...] = (
     ("requests", lambda totals: _number(totals.requests)),
     ("errors", lambda totals: _number(totals.errors)),
@@ -132,13 +144,16 @@ _COLUMNS: tuple[tuple[str, Callable[[Totals], str]], ...] = (
     ("estimated", lambda totals: _share(totals.unsure_share)),
     ("TTFT p50", lambda totals: _milliseconds(totals.ttft_p50_ms)),
 )
+_COST: tuple[str, Callable[[Totals], str]] = ("cost", lambda totals: _money(totals.costs))
+"""Only where something has a price."""
 
 
 def table(report: Report) -> str:
     """For people: a line a group, aligned, the total below when there are several."""
-    rows = [(str(report.by), *(heading for heading, _ in _COLUMNS))]
+    columns = (*_COLUMNS, _COST) if report.total.costs else _COLUMNS
+    rows = [(str(report.by), *(heading for heading, _ in columns))]
     shown = [*report.groups, report.total] if len(report.groups) > 1 else report.groups
-    rows += [(totals.name, *(cell(totals) for _, cell in _COLUMNS)) for totals in shown]
+    rows += [(totals.name, *(cell(totals) for _, cell in columns)) for totals in shown]
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     return "\n".join(_aligned(row, widths) for row in rows)
 
@@ -158,6 +173,7 @@ def _values(totals: Totals) -> dict[str, object]:
         "cached_input_tokens": totals.cached_input_tokens,
         "output_tokens": totals.output_tokens,
         "reasoning_tokens": totals.reasoning_tokens,
+        "cost": {currency: str(cost) for currency, cost in sorted(totals.costs.items())},
         "estimated_share": totals.unsure_share,
         "ttft_p50_ms": totals.ttft_p50_ms,
     }

@@ -112,6 +112,7 @@ def test_as_json_the_sums_have_the_records_names() -> None:
         "cached_input_tokens": 400,
         "output_tokens": 2001,
         "reasoning_tokens": 500,
+        "cost": {},
         "estimated_share": 0.0,
         "ttft_p50_ms": 500.0,
     }
@@ -121,3 +122,18 @@ def test_as_json_the_sums_have_the_records_names() -> None:
 def test_nothing_recorded_is_no_group() -> None:
     report = summarize([], By.MODEL, day=day)
     assert (report.groups, report.total.requests, report.total.ttft_p50_ms) == ([], 0, None)
+
+
+def test_costs_are_summed_exactly_by_currency_and_shown_where_there_are_any() -> None:
+    paid = [
+        record(team="search", cost="0.1", currency="USD"),
+        record(team="search", cost="0.2", currency="USD"),
+        record(team="search", cost="3", currency="CNY"),
+        record(team="other"),
+    ]
+    report = summarize(paid, By.TEAM, day=day)
+    assert plain(report)["total"]["cost"] == {"CNY": "3", "USD": "0.3"}  # type: ignore[index]
+    heading, *rows = table(report).splitlines()
+    assert heading.endswith("cost")
+    assert next(row for row in rows if row.startswith("search")).endswith("3.0000 CNY + 0.3000 USD")
+    assert next(row for row in rows if row.startswith("other")).endswith("-")
