@@ -11,6 +11,7 @@ from msgspec.json import Decoder
 from processor.dialects.anthropic_turns import REASONING_FORMAT
 from processor.dialects.chat_answer import reasoning_encrypted, reasoning_text
 from processor.dialects.vendor_errors import error_inside, refused
+from processor.dialects.vendor_events import Unreadable
 from processor.errors import UpstreamProtocolError, UpstreamRefused
 from processor.wire.json import JSON, JSONError, decode
 
@@ -125,7 +126,7 @@ def read_event(data: bytes) -> Event:
     """An event's data. Of an event of a later day, whose fields may be of other types, only its type is read.
 
     Raises:
-        UpstreamProtocolError: it is not Anthropic's.
+        Unreadable: it is not Anthropic's.
     """
     try:
         return _event.decode(data)
@@ -135,7 +136,7 @@ def read_event(data: bytes) -> Event:
             return Event(type=kind)
     except JSONError as error:
         problem = error
-    raise UpstreamProtocolError(f"The vendor's event cannot be read: {problem}.")
+    raise Unreadable(f"The vendor's event cannot be read: {problem}.")
 
 
 def read_answer(body: bytes) -> Answer:

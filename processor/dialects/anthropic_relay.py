@@ -9,6 +9,7 @@ from processor.dialects.anthropic_messages import VERSION
 from processor.dialects.base import Asked, ClientResponse, HeaderPairs, UpstreamRequest
 from processor.dialects.usage_shapes import AnthropicStream as UsageSoFar
 from processor.dialects.usage_shapes import anthropic
+from processor.dialects.vendor_events import SSEStream, Unreadable, check_text
 from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import JSONError, decode, encode, raw
@@ -42,10 +43,11 @@ class AnthropicRelay:
         return AnthropicRelayStream()
 
 
-class AnthropicRelayStream:
+class AnthropicRelayStream(SSEStream):
     """The StreamTranslator of a relay: every event goes on as it came, only skimmed.
 
-    An error before the first content is raised; a later one is an event the client understands.
+    An error before the first content is raised; a later one is an event the client understands. An event that is no
+    JSON object is left out: clients fail on it.
     """
 
     def __init__(self) -> None:
@@ -58,27 +60,25 @@ class AnthropicRelayStream:
         self._decoder = SSEDecoder()
         self._ended = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the client's."""
-        return b"".join(map(self._event, self._decoder.feed(chunk)))
-
     def close(self) -> bytes:
         """The vendor's body has ended."""
-        out = b""
-        for event in self._decoder.close():
-            event.raw = event.raw.rstrip(b"\r\n") + b"\n\n"  # its empty line is missing
-            out += self._event(event)
+        out = self._rest() or b""
         if not self._ended:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out
 
     def _event(self, event: SSEEvent) -> bytes:
         if not event.data:
-            return event.raw
+            return event.comment()
         try:
             read = read_event(event.data)
-        except UpstreamProtocolError:
-            return event.raw if _is_json(event.data) else b""  # clients fail on what is none
+            check_text(event.raw)
+        except (Unreadable, UnicodeDecodeError):
+            if event.event == "error":
+                raise failure(event.data) from None
+            if _is_object(event.data):  # not of a shape we know, but the client may know it
+                return event.raw
+            raise
         if read.type == "error" or event.event == "error":
             if not self.content_seen:
                 raise failure(event.data)
@@ -102,12 +102,11 @@ class AnthropicRelayStream:
             self.usage = self._counts({"usage": usage}) or self.usage
 
 
-def _is_json(data: bytes) -> bool:
+def _is_object(data: bytes) -> bool:
     try:
-        decode(data)
+        return isinstance(decode(data), dict)
     except JSONError:
         return False
-    return True
 
 
 def _size(block: Block) -> int:

@@ -10,6 +10,7 @@ from processor.dialects.anthropic_tools import JSON_TOOL
 from processor.dialects.base import Asked
 from processor.dialects.chat_answer import ChatStream, tool_call
 from processor.dialects.usage_shapes import AnthropicStream as UsageSoFar
+from processor.dialects.vendor_events import SSEStream
 from processor.errors import UpstreamProtocolError
 from processor.wire.sse import SSEDecoder, SSEEvent
 
@@ -32,7 +33,7 @@ class _Block:
     data: str = ""
 
 
-class AnthropicChatStream(ChatStream):
+class AnthropicChatStream(SSEStream, ChatStream):
     """The StreamTranslator of streamed Messages. `by_tool` says that a call of `JSON_TOOL` is the answer itself."""
 
     def __init__(self, asked: Asked, *, by_tool: bool) -> None:
@@ -45,19 +46,9 @@ class AnthropicChatStream(ChatStream):
         self._finished = False
         self._ended = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the client's."""
-        events = self._decoder.feed(chunk)
-        if len(events) == 1:
-            return self._event(events[0])
-        return b"".join(map(self._event, events))
-
     def close(self) -> bytes:
         """The vendor's body has ended: well if it told why it stopped."""
-        try:
-            out = b"".join(map(self._event, self._decoder.close()))
-        except UpstreamProtocolError:  # half an event
-            out = b""
+        out = self._rest() or b""
         if self._ended:
             return out
         if not self._finished:
@@ -110,17 +101,19 @@ class AnthropicChatStream(ChatStream):
         if delta.text is not None:
             return self.text(delta.text)
         block = self._blocks.get(event.index)
-        if block is None:
-            if delta.partial_json is None and delta.thinking is None:  # a citation, or what is still to come
-                return b""
-            raise UpstreamProtocolError("The vendor's stream goes on with a block that never began.")
         if delta.partial_json is not None:
+            if block is None:  # without its name a call is none, and without the call the answer is another
+                raise UpstreamProtocolError("The vendor's stream goes on with a call that never began.")
             return self._arguments(block, delta.partial_json)
         if delta.thinking is not None:
-            return self._thought(block, delta.thinking)
-        if delta.signature is not None:
+            return self._thought(block or self._unbegun(event.index), delta.thinking)
+        if block is not None and delta.signature is not None:
             block.signature = delta.signature
         return b""
+
+    def _unbegun(self, index: int) -> _Block:
+        """A block of thinking whose beginning was left out."""
+        return self._blocks.setdefault(index, _Block("thinking"))
 
     def _arguments(self, block: _Block, piece: str) -> bytes:
         if block.type != "tool_use" or not piece:  # a tool that Anthropic runs itself

@@ -79,6 +79,8 @@ class ClientResponse:
     output_chars: int = 0
     """Generated characters, to estimate from when `usage` is None; 0 is fine when it is not."""
     content_type: str = JSON_CONTENT
+    malformed: int = 0
+    """Of an answer that was a stream: the events that could not be read, and were left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +108,8 @@ class StreamTranslator(Protocol):
     """Generated characters so far: what a cut stream's tokens are estimated from."""
     content_type: str
     """Of the client's stream; empty for the vendor's own."""
+    malformed: int
+    """Events that could not be read, and were left out."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the vendor's next bytes; return the client's, possibly none.
@@ -113,7 +117,8 @@ class StreamTranslator(Protocol):
         Raises:
             UpstreamError: the vendor reported an error inside its 200, with the status it means.
                 After that the translator is done: feed and close must not be called again.
-            WireError, JSONError: the bytes are not its framing, or not JSON: the exchange makes a 502 of that.
+            UpstreamProtocolError: more events than a few could not be read, or what they hold cannot be an answer.
+            WireError: the bytes are not its framing: the exchange makes a 502 of that.
         """
         ...
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from processor.dialects.vendor_errors import refused
+from processor.dialects.vendor_events import Unreadable
 from processor.errors import UpstreamProtocolError, UpstreamRefused
 from processor.wire.eventstream import EventStreamMessage
 from processor.wire.json import JSON, JSONError
@@ -171,12 +172,12 @@ def read_event(payload: bytes) -> Event:
     """An event of a stream.
 
     Raises:
-        UpstreamProtocolError: it is none.
+        Unreadable: it is none.
     """
     try:
         return _events.decode(payload)
     except JSONError as error:
-        raise UpstreamProtocolError(f"An event of the vendor's stream is not Converse's: {error}.") from None
+        raise Unreadable(f"An event of the vendor's stream is not Converse's: {error}.") from None
 
 
 def failure(message: EventStreamMessage) -> UpstreamRefused:

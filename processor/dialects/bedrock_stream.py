@@ -11,6 +11,7 @@ from processor.dialects.bedrock_rules import Family
 from processor.dialects.bedrock_tools import JSON_TOOL, answers_by_tool
 from processor.dialects.chat_answer import ChatStream, reasoning_encrypted, reasoning_text, tool_call
 from processor.dialects.usage_shapes import bedrock
+from processor.dialects.vendor_events import EventStream
 from processor.errors import UpstreamProtocolError, WireError
 from processor.wire.eventstream import EventStreamDecoder, EventStreamMessage
 
@@ -31,8 +32,10 @@ class _Block:
     signature: str = ""
 
 
-class BedrockStream(ChatStream):
+class BedrockStream(EventStream[EventStreamMessage], ChatStream):
     """The StreamTranslator of ConverseStream. The counts come after the finish, and end it."""
+
+    _decoder: EventStreamDecoder
 
     def __init__(self, asked: Asked, family: Family) -> None:
         super().__init__(asked)
@@ -44,13 +47,6 @@ class BedrockStream(ChatStream):
         self._calls = 0
         self._finished = False
         self._ended = False
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the client's."""
-        messages = self._decoder.feed(chunk)
-        if len(messages) == 1:
-            return self._message(messages[0])
-        return b"".join(map(self._message, messages))
 
     def close(self) -> bytes:
         """The vendor's body has ended: well if it told why it stopped, and not within a message."""
@@ -64,7 +60,7 @@ class BedrockStream(ChatStream):
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return self.end()
 
-    def _message(self, message: EventStreamMessage) -> bytes:
+    def _event(self, message: EventStreamMessage) -> bytes:
         headers = message.headers
         if headers.get(":message-type") != "event":
             raise failure(message)

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from processor.dialects.usage_shapes import dashscope
 from processor.dialects.vendor_errors import error_inside, refusal
+from processor.dialects.vendor_events import Unreadable
 from processor.domain import Usage
-from processor.errors import UpstreamProtocolError, UpstreamRefused
+from processor.errors import UpstreamRefused
 from processor.wire.json import JSON, JSONError, decode
 from processor.wire.sse import SSEEvent
 
@@ -113,12 +114,12 @@ def answered(data: bytes) -> Answer:
 
     Raises:
         UpstreamRefused: it is an error.
-        UpstreamProtocolError: it is neither.
+        Unreadable: it is neither.
     """
     try:
         answer = _decoder.decode(data)
     except JSONError as error:
-        raise UpstreamProtocolError(f"The vendor's answer is not DashScope's: {error}.") from None
+        raise Unreadable(f"The vendor's answer is not DashScope's: {error}.") from None
     if answer.output is None:
         raise error_of(_decoded(data))
     return answer
@@ -131,17 +132,20 @@ def answered_event(event: SSEEvent) -> Answer:
     return answered(event.data)
 
 
-def refused_event(event: SSEEvent) -> UpstreamRefused | UpstreamProtocolError:
-    """What an event named "error" reports, with the status it tells."""
+def refused_event(event: SSEEvent) -> UpstreamRefused:
+    """What an event named "error" reports, with the status it tells, or else that of its words."""
     if found := _STATUS.search(event.raw):
         return refusal(int(found[1]), event.data, vendor="DashScope")
-    return error_of(_decoded(event.data))
+    return _error_in(_decoded(event.data)) or refusal(502, event.data, vendor="DashScope")
 
 
-def error_of(answer: Any) -> UpstreamRefused | UpstreamProtocolError:
+def error_of(answer: Any) -> UpstreamRefused | Unreadable:
     """What an answer without output stands for: the error it reports, or else a broken protocol."""
-    found = error_inside(answer, {}) if isinstance(answer, dict) else None
-    return found or UpstreamProtocolError("The vendor's answer holds no output.")
+    return _error_in(answer) or Unreadable("The vendor's answer holds no output.")
+
+
+def _error_in(answer: Any) -> UpstreamRefused | None:
+    return error_inside(answer, {}) if isinstance(answer, dict) else None
 
 
 def _decoded(data: bytes) -> Any:

@@ -131,9 +131,7 @@ class DashScopeChat:
         return dict(self.efforts.get(effort, {}))
 
     def _folded(self, body: bytes, asked: Asked) -> ClientResponse:
-        stream = self.stream(replace(asked, include_usage=True))
-        answer = folded(stream.feed(body) + stream.close())
-        return ClientResponse(body=answer, usage=stream.usage, model=stream.model, output_chars=stream.output_chars)
+        return folded(body, self.stream(replace(asked, include_usage=True)))
 
 
 def _tool(tool: Tool, param: str) -> JSON:

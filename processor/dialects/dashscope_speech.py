@@ -26,6 +26,7 @@ from processor.dialects.speech import (
     speech_parameters,
 )
 from processor.dialects.usage_shapes import dashscope
+from processor.dialects.vendor_events import SSEStream, Unreadable
 from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import JSON, JSONError, decode, encode
@@ -152,7 +153,7 @@ class DashScopeSpeech:
         return ClientResponse(body=body, usage=usage, model="", content_type=CONTENT_TYPES[sound])
 
 
-class DashScopeSpeechStream(SoundStream):
+class DashScopeSpeechStream(SSEStream, SoundStream):
     """The StreamTranslator: the sound of each event; a WAV gets its header where the pieces are bare samples."""
 
     def __init__(self, sound: str, *, raw_pieces: bool) -> None:
@@ -163,13 +164,9 @@ class DashScopeSpeechStream(SoundStream):
         self._decoder = SSEDecoder()
         self._ended = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the sound in them."""
-        return b"".join(map(self._event, self._decoder.feed(chunk)))
-
     def close(self) -> bytes:
         """The vendor's body has ended."""
-        out = b"".join(map(self._event, self._decoder.close()))
+        out = self._rest() or b""
         if not self._ended:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out + super().close()
@@ -180,13 +177,13 @@ class DashScopeSpeechStream(SoundStream):
         if event.event == "error":
             raise refused_event(event)
         answer = _answered(event.data)
-        self.usage = answer.counted() or self.usage
         output = answer.output or _Output()
-        self._ended = self._ended or output.finish_reason == "stop"
         piece = _from_base64(output.audio.data) if output.audio and output.audio.data else b""
+        self.usage = answer.counted() or self.usage
+        self._ended = self._ended or output.finish_reason == "stop"
         if piece and not self.content_seen and self._first:
             piece = self._first(piece)
-        return super().feed(piece)
+        return self.sound(piece)
 
 
 def _format(family: _Family, asked: Asked) -> str:
@@ -197,7 +194,7 @@ def _answered(data: bytes) -> _Answer:
     try:
         answer = _decoder.decode(data)
     except JSONError as error:
-        raise UpstreamProtocolError(f"The vendor's answer is not DashScope's: {error}.") from None
+        raise Unreadable(f"The vendor's answer is not DashScope's: {error}.") from None
     if answer.output is None:
         raise error_of(decode(data))
     return answer
@@ -207,7 +204,7 @@ def _from_base64(text: str) -> bytes:
     try:
         return b64decode(text, validate=True)
     except binascii.Error:
-        raise UpstreamProtocolError("The vendor's sound is not base64.") from None
+        raise Unreadable("The vendor's sound is not base64.") from None
 
 
 def _samples(sound: bytes) -> bytes:

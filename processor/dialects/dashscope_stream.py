@@ -5,12 +5,13 @@ from __future__ import annotations
 from processor.dialects.base import Asked
 from processor.dialects.chat_answer import ChatStream, tool_call
 from processor.dialects.dashscope_answer import Answer, Call, Choice, Function, answered_event
+from processor.dialects.vendor_events import SSEStream
 from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
 from processor.wire.sse import SSEDecoder, SSEEvent
 
 
-class DashScopeChatStream(ChatStream):
+class DashScopeChatStream(SSEStream, ChatStream):
     """The StreamTranslator. Each event adds to the last; all of them count, and the latest count holds.
 
     Nothing but a finish reason tells that a stream is whole: it has no `[DONE]`.
@@ -37,18 +38,10 @@ class DashScopeChatStream(ChatStream):
     def usage(self, usage: Usage | None) -> None:
         self._usage = usage
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the client's."""
-        return b"".join(map(self._event, self._decoder.feed(chunk)))
-
     def close(self) -> bytes:
         """The vendor's body has ended."""
-        try:
-            out = b"".join(map(self._event, self._decoder.close()))
-        except UpstreamProtocolError:  # half an event
-            self._finished.clear()
-            out = b""
-        if not self._finished:
+        out = self._rest()
+        if out is None or not self._finished:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out + self.end()
 

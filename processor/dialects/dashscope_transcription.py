@@ -16,6 +16,7 @@ from processor.dialects.transcription import (
     sound_of,
     transcription_parameters,
 )
+from processor.dialects.vendor_events import SSEStream
 from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import JSON, encode
@@ -56,7 +57,7 @@ class DashScopeTranscription:
         return DashScopeTranscriptionStream()
 
 
-class DashScopeTranscriptionStream:
+class DashScopeTranscriptionStream(SSEStream):
     """The StreamTranslator: `transcript.text.delta` events, and `transcript.text.done` with all of the text."""
 
     def __init__(self) -> None:
@@ -65,18 +66,14 @@ class DashScopeTranscriptionStream:
         self.content_seen = False
         self.output_chars = 0
         self.content_type = EVENTS_CONTENT
-        self._decoder = SSEDecoder()
         self._pieces: list[str] = []
         """Of a text that is as short as the sound a form may hold."""
+        self._decoder = SSEDecoder()
         self._ended = False
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the client's."""
-        return b"".join(map(self._event, self._decoder.feed(chunk)))
 
     def close(self) -> bytes:
         """The vendor's body has ended."""
-        out = b"".join(map(self._event, self._decoder.close()))
+        out = self._rest() or b""
         if not self._ended:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out

@@ -12,8 +12,9 @@ from processor.dialects.base import Asked
 from processor.dialects.chat_answer import call_id, reasoning_encrypted, tool_call
 from processor.dialects.gemini_contents import SIGNATURE_FORMAT
 from processor.dialects.vendor_errors import refusal
+from processor.dialects.vendor_events import Unreadable
 from processor.domain import Usage
-from processor.errors import UpstreamProtocolError, UpstreamRefused
+from processor.errors import UpstreamRefused
 from processor.wire.json import JSON, JSONError, decode, encode
 
 T = TypeVar("T")
@@ -149,7 +150,7 @@ def read(body: bytes) -> Answer:
 
     Raises:
         UpstreamRefused: it is an error, alone or, as for a stream that never began, in a list.
-        UpstreamProtocolError: it is not JSON of this form.
+        Unreadable: it is not JSON of this form.
     """
     try:
         answer = _decoder.decode(body)
@@ -170,9 +171,9 @@ def read_as(body: bytes, kind: type[T]) -> T:
         raise not_its_form(error) from None
 
 
-def not_its_form(error: Exception) -> UpstreamProtocolError:
+def not_its_form(error: Exception) -> Unreadable:
     """The error for a body that is no answer."""
-    return UpstreamProtocolError(f"The vendor's answer is not of its form: {error}.")
+    return Unreadable(f"The vendor's answer is not of its form: {error}.")
 
 
 def failure_in(body: bytes) -> UpstreamRefused | None:

@@ -18,6 +18,7 @@ from processor.dialects.gemini_answer import (
     read,
     signature_of,
 )
+from processor.dialects.vendor_events import SSEStream
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import JSON
 from processor.wire.sse import SSEDecoder, SSEEvent
@@ -31,7 +32,7 @@ class _Choice(Struct):
     finished: bool = False
 
 
-class GeminiStream(ChatStream):
+class GeminiStream(SSEStream, ChatStream):
     """The StreamTranslator of streamGenerateContent. Its end is the connection's: there is no `[DONE]`."""
 
     def __init__(self, asked: Asked) -> None:
@@ -40,21 +41,10 @@ class GeminiStream(ChatStream):
         self._choices: dict[int, _Choice] = {}
         self._calls = 0
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the client's."""
-        events = self._decoder.feed(chunk)
-        if len(events) == 1:
-            return self._event(events[0])
-        return b"".join(map(self._event, events))
-
     def close(self) -> bytes:
         """The vendor's body has ended: well if every candidate has its finish reason."""
-        try:
-            out = b"".join(map(self._event, self._decoder.close()))
-        except UpstreamProtocolError:  # half an event
-            self._choices.clear()
-            out = b""
-        if not self._choices or not all(choice.finished for choice in self._choices.values()):
+        out = self._rest()
+        if out is None or not self._choices or not all(choice.finished for choice in self._choices.values()):
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out + self.end()
 

@@ -97,13 +97,16 @@ class OverStream:
         self.content_seen = False
         self.output_chars = 0
         self.content_type = EVENTS_CONTENT
+        self.malformed = 0
         self._inbound = inbound
         self._chat = chat
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the vendor's next bytes; return the client's."""
-        told = self._chat.feed(chunk)
-        self._note()
+        try:
+            told = self._chat.feed(chunk)
+        finally:
+            self._note()
         return self._inbound.feed(told) if told else b""
 
     def close(self) -> bytes:
@@ -116,3 +119,4 @@ class OverStream:
         chat = self._chat
         self.usage, self.model = chat.usage, chat.model
         self.content_seen, self.output_chars = chat.content_seen, chat.output_chars
+        self.malformed = chat.malformed

@@ -12,6 +12,7 @@ from msgspec import Struct
 from processor.dialects.base import Asked, ClientResponse, UpstreamRequest
 from processor.dialects.openai_chat_rules import CodeInside
 from processor.dialects.speech import CONTENT_TYPES, PCM_RATE, SoundStream, chosen_format, no_sound, speech_parameters
+from processor.dialects.vendor_events import SSEStream, Unreadable
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import JSON, JSONError, decode, encode
 from processor.wire.sse import SSEDecoder, SSEEvent
@@ -90,7 +91,7 @@ class MiniMaxSpeech:
         return MiniMaxSpeechStream(self.check, CONTENT_TYPES[_format(asked)])
 
 
-class MiniMaxSpeechStream(SoundStream):
+class MiniMaxSpeechStream(SSEStream, SoundStream):
     """The StreamTranslator: each event's sound, the last one's only if there was none before."""
 
     def __init__(self, check: CodeInside, content_type: str) -> None:
@@ -100,13 +101,9 @@ class MiniMaxSpeechStream(SoundStream):
         self._decoder = SSEDecoder()
         self._ended = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the sound in them."""
-        return b"".join(map(self._event, self._decoder.feed(chunk)))
-
     def close(self) -> bytes:
         """The vendor's body has ended."""
-        out = b"".join(map(self._event, self._decoder.close()))
+        out = self._rest() or b""
         if not self._ended:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out + super().close()
@@ -117,11 +114,12 @@ class MiniMaxSpeechStream(SoundStream):
         found = sound_in(event.data, self._check)
         if found is None:
             return b""
+        sound = _from_hex(found.audio or "")
         if found.status == _LAST:
             self._ended = True
             if self.content_seen:
                 return b""
-        return super().feed(_from_hex(found.audio or ""))
+        return self.sound(sound)
 
 
 def sound_in(data: bytes, check: CodeInside) -> _Data | None:
@@ -129,7 +127,7 @@ def sound_in(data: bytes, check: CodeInside) -> _Data | None:
 
     Raises:
         UpstreamRefused: it is an error.
-        UpstreamProtocolError: it is not MiniMax's.
+        Unreadable: it is not MiniMax's.
     """
     try:
         answer = _decoder.decode(data)
@@ -138,7 +136,7 @@ def sound_in(data: bytes, check: CodeInside) -> _Data | None:
             if error:
                 raise error
     except JSONError as error:
-        raise UpstreamProtocolError(f"The vendor's answer is not MiniMax's: {error}.") from None
+        raise Unreadable(f"The vendor's answer is not MiniMax's: {error}.") from None
     return answer.data
 
 
@@ -150,7 +148,7 @@ def _from_hex(text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        raise UpstreamProtocolError("The vendor's sound is not hexadecimal.") from None
+        raise Unreadable("The vendor's sound is not hexadecimal.") from None
 
 
 def _known(values: JSON) -> JSON:

@@ -84,9 +84,7 @@ class OpenAIChat:
         return mended
 
     def _folded(self, body: bytes, asked: Asked) -> ClientResponse:
-        stream = self.stream(replace(asked, include_usage=True))
-        answer = folded(stream.feed(body) + stream.close())
-        return ClientResponse(body=answer, usage=stream.usage, model=stream.model, output_chars=stream.output_chars)
+        return folded(body, self.stream(replace(asked, include_usage=True)))
 
     @cached_property
     def _rules(self) -> Rules:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from processor.dialects.base import ClientResponse, StreamTranslator
 from processor.dialects.openai_chat_skim import skim
 from processor.wire.json import JSON, JSONError, decode, encode
 from processor.wire.sse import SSEDecoder
@@ -18,8 +19,24 @@ def is_stream(body: bytes) -> bool:
     return body.startswith(_STARTS)
 
 
-def folded(stream: bytes) -> bytes:
-    """One `chat.completion` out of a translated stream that tells its usage."""
+def folded(body: bytes, stream: StreamTranslator) -> ClientResponse:
+    """A vendor's whole stream as one answer; `stream` translates it, the usage included.
+
+    Raises:
+        WireError, UpstreamError: as the translator does.
+    """
+    answer = _completion(stream.feed(body) + stream.close())
+    return ClientResponse(
+        body=answer,
+        usage=stream.usage,
+        model=stream.model,
+        output_chars=stream.output_chars,
+        malformed=stream.malformed,
+    )
+
+
+def _completion(stream: bytes) -> bytes:
+    """One `chat.completion` out of a translated stream."""
     answer: JSON = {"id": "", "object": "chat.completion", "created": 0, "model": "", "choices": []}
     choices: dict[int, JSON] = {}
     for chunk in _chunks(stream):

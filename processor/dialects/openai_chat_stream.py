@@ -9,6 +9,7 @@ from processor.dialects.openai_chat_repairs import SoFar
 from processor.dialects.openai_chat_rules import Rules
 from processor.dialects.openai_chat_skim import Choice, Skim, counted, skim
 from processor.dialects.vendor_errors import refusal
+from processor.dialects.vendor_events import SSEStream, Unreadable, check_text
 from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
 from processor.wire.json import JSON, JSONError, decode, encode
@@ -21,11 +22,12 @@ generated text: the first quote could only close a string, and then what follows
 _KEPT_IN_USAGE_CHUNK = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
 
 
-class OpenAIChatStream:
+class OpenAIChatStream(SSEStream):
     """The StreamTranslator of OpenAI's dialect.
 
-    An error event ends it: what came before the error in the same chunk is not returned. An event that is not JSON is
-    left out. `output_chars` counts the bytes of generated text, which is what tokens are estimated from.
+    An error event ends it: what came before the error in the same chunk is not returned. An event that is no JSON
+    object is left out: clients fail on it. `output_chars` counts the bytes of generated text, which is what tokens are
+    estimated from.
     """
 
     def __init__(self, rules: Rules, *, include_usage: bool) -> None:
@@ -36,25 +38,15 @@ class OpenAIChatStream:
         self.content_type = EVENTS_CONTENT
         self._rules = rules
         self._include_usage = include_usage
-        self._decoder = SSEDecoder()
         self._so_far = SoFar(streamed=True)
+        self._decoder = SSEDecoder()
         self._ended = False
         self._last_count = b""
         """The chunk with the latest usage; one event, which the decoder bounds."""
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the client's."""
-        events = self._decoder.feed(chunk)
-        if len(events) == 1:
-            return self._event(events[0])
-        return b"".join(map(self._event, events))
-
     def close(self) -> bytes:
         """The vendor's body has ended: supply the `[DONE]` it may have left out."""
-        out = b""
-        for event in self._decoder.close():
-            event.raw = event.raw.rstrip(b"\r\n") + b"\n\n"  # its empty line is missing
-            out += self._event(event)
+        out = self._rest() or b""
         if self._ended:
             return out
         if not self._so_far.finished:
@@ -66,13 +58,16 @@ class OpenAIChatStream:
         if self._ended:
             return b""
         if not data:
-            return event.raw
+            return event.comment()
         if data.startswith(b"[DONE]"):
             return self._end()
         seen = skim(data)
         if seen is None or self._rules.concern(seen, self._so_far):
             return self._mended(event)
-        return self._passed(seen, data, event.raw)
+        raw = event.raw
+        if not raw.isascii():  # which spares most chunks the call
+            check_text(raw)
+        return self._passed(seen, data, raw)
 
     def _mended(self, event: SSEEvent) -> bytes:
         try:
@@ -82,7 +77,7 @@ class OpenAIChatStream:
         if event.event == "error":
             raise refusal(502, event.data, vendor="The vendor")
         if data is None:
-            return b""  # clients fail on an event that is not a JSON object; the stream goes on without it
+            raise Unreadable("An event of the vendor's stream is not a JSON object.")
         raw = event.raw if data is event.data else encode_data(data, event.event)
         seen = skim(data)
         if seen is None:  # a content that is not text, say: not OpenAI's form, but the client may know it
@@ -91,22 +86,24 @@ class OpenAIChatStream:
         return self._passed(seen, data, raw)
 
     def _passed(self, seen: Skim, data: bytes, raw: bytes) -> bytes:
-        """Note what a chunk holds, and take its usage off."""
+        """Take a chunk's usage off, and note what it holds: in this order: one that cannot be parsed is left out."""
+        out = raw if seen.usage is UNSET else self._counted(bytes(seen.usage), seen, data, raw)
         for choice in seen.choices or ():
             self._note(choice)
         if not self.model and seen.model:
             self.model = seen.model
-        if seen.usage is UNSET:
-            return raw
-        value = bytes(seen.usage)
+        return out
+
+    def _counted(self, value: bytes, seen: Skim, data: bytes, raw: bytes) -> bytes:
+        """What is left of a chunk without its usage."""
         usage = counted(value)
         if usage is None:
             return raw if self._include_usage else _without_usage(data, raw, value, null=False)
+        # A count alone is the client's turn to see at the end, if it wants to.
+        out = _without_usage(data, raw, value, null=self._include_usage) if seen.choices else b""
         self.usage = usage
         self._last_count = data
-        if not seen.choices:
-            return b""  # the client's turn to see it, if it wants to, comes at the end
-        return _without_usage(data, raw, value, null=self._include_usage)
+        return out
 
     def _note(self, choice: Choice) -> None:
         said = choice.said()
@@ -138,15 +135,16 @@ def _usage_chunk(data: bytes) -> bytes:
 
 
 def _without_usage(data: bytes, raw: bytes, value: bytes, *, null: bool) -> bytes:
-    """The event without its usage, or with null for it: by cutting where its place is plain, else by parsing."""
+    """The event without its usage, or with null for it: by cutting where its place is plain, else by parsing.
+
+    Raises:
+        JSONError: it holds a number that is out of range; the skim does not read every field.
+    """
     for key in _USAGE_KEYS:
         head, found, tail = raw.partition(key + value)
         if found and key not in tail:
             return head + key + b"null" + tail if null else head + tail
-    try:
-        chunk: JSON = decode(data)
-    except JSONError:  # the skim does not read every field
-        return b""
+    chunk: JSON = decode(data)
     if null:
         chunk["usage"] = None
     else:

@@ -17,7 +17,8 @@ from processor.dialects.base import Asked, ClientResponse, HeaderPairs, Upstream
 from processor.dialects.observe_text import generated_size
 from processor.dialects.openai_chat_edits import Edit
 from processor.dialects.usage_shapes import openai
-from processor.dialects.vendor_errors import error_inside
+from processor.dialects.vendor_errors import error_inside, refusal
+from processor.dialects.vendor_events import SSEStream, check_text
 from processor.domain import Usage
 from processor.errors import MalformedRequest, UpstreamProtocolError, UpstreamRefused
 from processor.wire.json import Fields, JSONError, decode, decode_fields, encode, raw
@@ -146,7 +147,7 @@ class _Event(msgspec.Struct, gc=False):
 _decoder = msgspec.json.Decoder(_Event)
 
 
-class OpenAIRelayStream:
+class OpenAIRelayStream(SSEStream):
     """The StreamTranslator of a relay: every event goes on as it came, only skimmed.
 
     A failure before the first content is raised; a later one is an event the client understands. An event that is not
@@ -163,16 +164,9 @@ class OpenAIRelayStream:
         self._decoder = SSEDecoder()
         self._ended = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take the vendor's next bytes; return the client's."""
-        return b"".join(map(self._event, self._decoder.feed(chunk)))
-
     def close(self) -> bytes:
         """The vendor's body has ended."""
-        out = b""
-        for event in self._decoder.close():
-            event.raw = event.raw.rstrip(b"\r\n") + b"\n\n"  # its empty line is missing
-            out += self._event(event)
+        out = self._rest() or b""
         if not self._ended:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out
@@ -180,15 +174,12 @@ class OpenAIRelayStream:
     def _event(self, event: SSEEvent) -> bytes:
         data = event.data
         if not data:
-            return event.raw
+            return event.comment()
         if data.startswith(b"[DONE]"):  # Ark's; in OpenAI's own streams of this kind nothing follows the last event
             self._ended = True
             return b""
-        try:
-            seen = _decoder.decode(data)
-            self._note(seen)
-        except JSONError:
-            return b""
+        seen = _read(event)
+        self._note(seen)
         if _fails(seen, event.event):
             self._failed(data)
         self._ended = self._ended or seen.type in _LAST
@@ -213,6 +204,23 @@ class OpenAIRelayStream:
             return
         if error := self._relay.error_in(decode(data)):
             raise error
+
+
+def _read(event: SSEEvent) -> _Event:
+    """An event.
+
+    Raises:
+        UpstreamRefused: it is named "error", whatever it holds.
+        JSONError: it is none.
+    """
+    try:
+        seen = _decoder.decode(event.data)
+        check_text(event.raw)
+    except JSONError:
+        if event.event == "error":
+            raise refusal(502, event.data, vendor="The vendor") from None
+        raise
+    return seen
 
 
 def _fails(seen: _Event, name: str) -> bool:

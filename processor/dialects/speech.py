@@ -88,6 +88,8 @@ class OpenAISpeech:
 class SoundStream:
     """The StreamTranslator of sound, which goes on as it comes."""
 
+    malformed = 0
+
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.model = ""
@@ -97,8 +99,12 @@ class SoundStream:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the vendor's next bytes; return them."""
-        self.content_seen = self.content_seen or bool(chunk)
-        return chunk
+        return self.sound(chunk)
+
+    def sound(self, piece: bytes) -> bytes:
+        """A piece of sound, which may be empty."""
+        self.content_seen = self.content_seen or bool(piece)
+        return piece
 
     def close(self) -> bytes:
         """The vendor's body has ended; nothing in it tells whether it is whole, but it cannot be empty."""

@@ -404,4 +404,6 @@ def _usage_facts(tally: Tally) -> _Facts:
     }
     if tally.model:
         facts["response_model"] = tally.model
+    if tally.malformed:
+        facts["malformed_events"] = tally.malformed
     return facts

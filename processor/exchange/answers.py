@@ -16,6 +16,8 @@ _WHOLE_LIMIT = 128 * 1024 * 1024
 _ERROR_LIMIT = 1024 * 1024
 """Bytes of an error's body that are read; the rest says nothing new."""
 
+_NO_ANSWER = ClientResponse(body=b"", usage=None, model="")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
@@ -24,6 +26,8 @@ class Tally:
     usage: Usage
     source: UsageSource
     model: str
+    malformed: int = 0
+    """Events of its stream that could not be read, and were left out."""
 
 
 class Reader(Protocol):
@@ -99,9 +103,7 @@ class WholeReader:
 
     def tally(self, *, request_size: int, finished: bool) -> Tally:
         """The vendor's count, or an estimate."""
-        answer = self._answer
-        usage, model, chars = (answer.usage, answer.model, answer.output_chars) if answer else (None, "", 0)
-        return _tally(usage, model, chars, request_size=request_size, finished=finished)
+        return _tally(self._answer or _NO_ANSWER, request_size=request_size, finished=finished)
 
     def _take(self, answer: ClientResponse | Pending) -> bytes:
         if isinstance(answer, Pending):
@@ -149,8 +151,7 @@ class StreamReader:
 
     def tally(self, *, request_size: int, finished: bool) -> Tally:
         """The vendor's count, or an estimate."""
-        stream = self._translator
-        return _tally(stream.usage, stream.model, stream.output_chars, request_size=request_size, finished=finished)
+        return _tally(self._translator, request_size=request_size, finished=finished)
 
     def _release(self, out: bytes) -> bytes:
         if not self._held:
@@ -192,9 +193,14 @@ class RefusalReader:
         return Tally(usage=Usage(), source=UsageSource.NONE, model="")
 
 
-def _tally(usage: Usage | None, model: str, chars: int, *, request_size: int, finished: bool) -> Tally:
-    if usage is not None and finished:
-        return Tally(usage=usage, source=UsageSource.PROVIDER, model=model)
+def _tally(answer: ClientResponse | StreamTranslator, *, request_size: int, finished: bool) -> Tally:
+    usage = answer.usage
+    source = UsageSource.PROVIDER if usage is not None else UsageSource.ESTIMATED
     if usage is None:
-        usage = Usage(input_tokens=estimate_tokens(request_size), output_tokens=estimate_tokens(chars))
-    return Tally(usage=usage, source=UsageSource.ESTIMATED if finished else UsageSource.PARTIAL, model=model)
+        usage = Usage(input_tokens=estimate_tokens(request_size), output_tokens=estimate_tokens(answer.output_chars))
+    return Tally(
+        usage=usage,
+        source=source if finished else UsageSource.PARTIAL,
+        model=answer.model,
+        malformed=answer.malformed,
+    )

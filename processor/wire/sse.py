@@ -25,6 +25,11 @@ class SSEEvent:
     raw: bytes = b""
     """The event as it came, its empty line included: what forwards an event untouched."""
 
+    def comment(self) -> bytes:
+        """It as it came if all its lines are comments; nothing otherwise, since clients parse an event's empty data."""
+        lines = self.raw.splitlines()
+        return self.raw if all(line.startswith(b":") for line in lines if line) else b""
+
 
 def encode_data(data: bytes, event: str = "") -> bytes:
     """Write an event; `data` must hold no line feed."""
@@ -69,9 +74,9 @@ class SSEDecoder:
         return [_event(piece + b"\n\n") for piece in pieces if piece]
 
     def close(self) -> list[SSEEvent]:
-        """The body has ended: an event without its empty line still counts."""
-        rest = self._taken().lstrip(b"\r\n")
-        return [_event(rest)] if rest else []
+        """The body has ended: an event without its empty line still counts, and gets one."""
+        rest = self._taken().strip(b"\r\n")
+        return [_event(rest + b"\n\n")] if rest else []
 
     def _begin(self, data: bytes) -> bytes:
         """Drop a byte order mark, which may be cut too."""

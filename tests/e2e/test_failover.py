@@ -158,6 +158,30 @@ async def test_a_stream_that_ends_before_its_finish_does_not_look_complete(
     assert "[DONE]" not in told
 
 
+async def test_a_malformed_event_is_left_out_of_the_stream_and_told_in_the_record(
+    client: httpx.AsyncClient, vendor: FakeVendor, gateway: Gateway
+) -> None:
+    role, first, *rest = chat_chunks(["one ", "two"])
+    vendor.script(LOCAL, Reply.sse([b"data: {\n\n", role, first, b'data: {"choi\n\n', *rest, "[DONE]"]))
+    answer = await client.post("/v1/chat/completions", json=body("house/m", stream=True))
+    told = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert told.pop() == "[DONE]"
+    said = [choice["delta"].get("content") or "" for event in told for choice in json.loads(event)["choices"]]
+    assert "".join(said) == "one two"
+    record = await gateway.record_of(answer)
+    assert (record["malformed_events"], record["status"], record["error"]) == (2, 200, "")
+
+
+async def test_a_stream_of_nothing_but_malformed_events_is_made_good_by_the_next_target(
+    client: httpx.AsyncClient, vendor: FakeVendor
+) -> None:
+    vendor.script(LOCAL, Reply.sse([b"data: {\n\n"] * 3))
+    vendor.script(BACKUP, chat_stream(["back", "up"]))
+    answer = await client.post("/v1/chat/completions", json=body("backed-up", stream=True))
+    assert (answer.status_code, answer.headers["x-gateway-attempts"]) == (200, "3")
+    assert '"back"' in answer.text
+
+
 async def test_a_stream_that_stalls_is_broken_off_and_the_vendor_let_go(
     client: httpx.AsyncClient, vendor: FakeVendor, gateway: Gateway
 ) -> None:

@@ -23,6 +23,7 @@ URL, `<vendor>_native` for one whose other dialect was chosen. A file is a list 
         - {upstream: {…} | fetch: "https://…", answer: {…}}
       client: same                    # `same` bytes as the vendor's, a block, or {base64: …}; absent with an error
       usage: {input: 9, output: 3, cached: 0, reasoning: 0}   # absent: the vendor gave no count
+      malformed: 1                    # events of the vendor's stream that are left out; none by default
       error: {status: 429, type: …, code: …, message: …}      # what the client is told instead
 
 In what the client gets, `golden` stands for the request's id and 1790000000 for its time.
@@ -63,7 +64,7 @@ _DIALECTS = {
     "tencent_native": "tokenhub",
 }
 
-_KEYS = {"name", "model", "request", "uploads", "upstream", "answer", "then", "client", "usage", "error"}
+_KEYS = {"name", "model", "request", "uploads", "upstream", "answer", "then", "client", "usage", "malformed", "error"}
 _DATE = re.compile(rb"\b1790000000\b")
 
 
@@ -143,6 +144,7 @@ class GoldenCase:
     client: bytes | None
     """None where an error is expected."""
     usage: Usage | None
+    malformed: int
     error: GoldenError | None
 
     def __str__(self) -> str:
@@ -240,6 +242,7 @@ def _case(vendor: str, operation: Operation, entry: JSON) -> GoldenCase:
         then=tuple(map(_call, entry.get("then", ()))),
         client=_client(entry["client"], answer) if "client" in entry else None,
         usage=_usage(entry["usage"]) if "usage" in entry else None,
+        malformed=entry.get("malformed", 0),
         error=GoldenError(**entry["error"]) if "error" in entry else None,
     )
 

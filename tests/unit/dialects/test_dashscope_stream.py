@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.dialects.dashscope_stream import DashScopeChatStream
-from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused
+from processor.errors import UpstreamProtocolError, UpstreamRefused
 from processor.wire.json import decode, encode
 from processor.wire.sse import SSEDecoder
 from tests.support.asked import asked
@@ -117,6 +117,14 @@ def test_a_stream_without_a_finish_is_cut_and_keeps_its_latest_count() -> None:
     assert (stream.usage.input_tokens, stream.usage.output_tokens, stream.output_chars) == (3, 1, 6)
 
 
+def test_a_finished_stream_that_ends_within_an_event_is_cut_for_it_may_have_held_the_count() -> None:
+    stream = DashScopeChatStream(asked())
+    stream.feed(event(said("Hi", "stop")) + b'data:{"output":{"choi')
+    with pytest.raises(UpstreamProtocolError) as cut:
+        stream.close()
+    assert (cut.value.code, stream.malformed) == ("upstream_stream_cut", 0)
+
+
 def test_an_empty_stream_is_cut() -> None:
     with pytest.raises(UpstreamProtocolError):
         DashScopeChatStream(asked()).close()
@@ -135,14 +143,16 @@ def test_an_error_after_some_text_is_an_error_with_the_status_it_tells(status_li
 
 
 @pytest.mark.parametrize("data", [b"nonsense", b"[]", b"{}", b'{"output":{"choices":[{"message":{"content":3}}]}}'])
-def test_an_event_that_is_not_dashscopes_breaks_its_protocol(data: bytes) -> None:
-    with pytest.raises(UpstreamProtocolError):
-        DashScopeChatStream(asked()).feed(b"data:" + data + b"\n\n")
+def test_an_event_that_is_not_dashscopes_is_left_out(data: bytes) -> None:
+    stream = DashScopeChatStream(asked())
+    assert stream.feed(b"data:" + data + b"\n\n") == b""
+    assert (stream.malformed, stream.content_seen, stream.usage) == (1, False, None)
 
 
-def test_an_error_that_is_not_json_breaks_the_protocol() -> None:
-    with pytest.raises(UpstreamError):
+def test_an_error_that_is_not_json_is_an_error() -> None:
+    with pytest.raises(UpstreamRefused, match="nonsense") as refused:
         DashScopeChatStream(asked()).feed(b"event:error\ndata:nonsense\n\n")
+    assert refused.value.status == 502
 
 
 def test_comments_alone_begin_nothing() -> None:

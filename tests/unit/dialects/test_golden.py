@@ -85,6 +85,7 @@ def check_stream(case: GoldenCase, pieces: Iterator[bytes]) -> None:
         return
     assert played(stream, pieces) == case.client
     assert stream.usage == case.usage
+    assert stream.malformed == case.malformed
     assert stream.content_seen
 
 

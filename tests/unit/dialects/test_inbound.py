@@ -113,6 +113,15 @@ def test_a_stream_shows_the_inbound_dialect_the_usage_that_the_client_did_not_as
     assert stream.usage == Usage(input_tokens=2, output_tokens=1)
 
 
+def test_what_the_chat_leaves_out_is_counted_and_so_is_what_it_gives_up_at() -> None:
+    stream = Over(Shouting(), CHAT).stream(shout(stream=True))
+    assert stream.feed(CHUNK + b"data: {\n\n") == CHUNK.upper()
+    assert stream.malformed == 1
+    with pytest.raises(UpstreamProtocolError, match="More than 16"):
+        stream.feed(b"data: {\n\n" * 16)
+    assert stream.malformed == 17
+
+
 def test_a_stream_that_is_cut_is_not_ended_for_the_client() -> None:
     stream = Over(Shouting(), CHAT).stream(shout(stream=True))
     stream.feed(CHUNK)

@@ -15,6 +15,7 @@ from processor.dialects.base import Asked
 from processor.dialects.chat_answer import ChatStream, Completion, completion, reasoning_text, tool_call
 from processor.dialects.inbound_responses import InboundResponses
 from processor.dialects.inbound_responses_stream import ResponsesStream
+from processor.dialects.openai_chat import OpenAIChat
 from processor.dialects.openai_chat_fold import folded
 from processor.domain import Usage
 from processor.errors import UpstreamProtocolError
@@ -489,5 +490,6 @@ def test_the_folded_chat_and_the_stream_agree() -> None:
     body = b"".join(
         [said.begin(id="i", model="m-1"), said.reasoning("Hm."), said.text("Hi"), said.finish("stop"), said.end()]
     )
-    whole = decode(InboundResponses().answer(folded(body), request()))
+    chat_answer = folded(body, OpenAIChat().stream(request(include_usage=True)))
+    whole = decode(InboundResponses().answer(chat_answer.body, request()))
     assert events_of(streamed([body]))[-1]["response"] == whole

@@ -44,8 +44,15 @@ def test_a_plain_chunk_is_the_vendors_own_bytes() -> None:
     assert stream().feed(written) == written
 
 
-def test_comments_and_empty_events_are_forwarded() -> None:
-    assert stream().feed(b": keep-alive\n\nevent: ping\n\n") == b": keep-alive\n\nevent: ping\n\n"
+def test_comments_are_forwarded() -> None:
+    assert stream().feed(b": keep-alive\n\n:\n: a\n\n") == b": keep-alive\n\n:\n: a\n\n"
+
+
+@pytest.mark.parametrize("empty", [b"event: ping\n\n", b"data:\n\n", b"retry: 9\n\n", b": said\nid: 7\n\n"])
+def test_an_event_without_data_which_clients_would_parse_is_not_forwarded(empty: bytes) -> None:
+    told = stream()
+    assert told.feed(TEXT + empty + FINISH) == TEXT + FINISH
+    assert told.malformed == 0
 
 
 def test_crlf_line_ends_are_forwarded() -> None:

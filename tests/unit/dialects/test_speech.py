@@ -116,9 +116,25 @@ def test_what_is_neither_sound_nor_an_error_breaks_the_protocol(translator: Tran
         (ALI, b"data:{}\n\n"),
     ],
 )
-def test_an_event_that_holds_no_readable_sound_breaks_the_protocol(translator: Translator, event: bytes) -> None:
-    with pytest.raises(UpstreamProtocolError):
-        translator.stream(asking()).feed(event)
+def test_an_event_that_holds_no_readable_sound_is_left_out(translator: Translator, event: bytes) -> None:
+    stream = translator.stream(asking())
+    assert stream.feed(event) == b""
+    assert (stream.malformed, stream.content_seen) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("translator", "last"),
+    [
+        (MINIMAX, b'data: {"data":{"audio":"xyz","status":2}}\n\n'),
+        (ALI, b'data:{"output":{"finish_reason":"stop","audio":{"data":"?"}}}\n\n'),
+    ],
+)
+def test_a_last_event_that_holds_no_readable_sound_leaves_the_stream_cut(translator: Translator, last: bytes) -> None:
+    stream = translator.stream(asking())
+    assert stream.feed(last) == b""
+    with pytest.raises(UpstreamProtocolError) as cut:
+        stream.close()
+    assert cut.value.code == "upstream_stream_cut"
 
 
 @pytest.mark.parametrize(
