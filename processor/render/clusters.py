@@ -66,6 +66,7 @@ from processor.topology import Origin, Provider, Topology
 
 _CONNECT_TIMEOUT = dt.timedelta(seconds=5)
 _BUFFER_BYTES = 32 * 1024 * 1024  # what a retry may send again: as much as the listener takes
+_NEVER_FULL = 1024 * 1024 * 1024
 _UNLIMITED = 1_000_000  # Envoy's defaults (1024, and 3 retries) turn long streams and outages into 503s
 _OPTIONS_KEY = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -174,6 +175,7 @@ def _processor(sockets: Sequence[Path]) -> Plain:
         lb_policy=ClusterLbPolicy.MAGLEV,
         connect_timeout=_CONNECT_TIMEOUT,
         load_assignment=_endpoints(names.PROCESSOR_CLUSTER, endpoints),
+        per_connection_buffer_limit_bytes=_NEVER_FULL,
     )
     return _complete(cluster, _options(options))
 
