@@ -192,7 +192,8 @@ async def _run(args: argparse.Namespace) -> int:
 
 
 def _configuration(ports: list[int], attempts: int) -> str:
-    providers = "\n".join(f"  vendor{n}: {{dialect: openai, base_url: 'http://127.0.0.1:{p}'}}" for n, p in enumerate(ports))
+    hosts = [f"{{dialect: openai, base_url: 'http://127.0.0.1:{port}'}}" for port in ports]
+    providers = "\n".join(f"  vendor{number}: {host}" for number, host in enumerate(hosts))
     targets = ", ".join(f"{{provider: vendor{number}, model: m}}" for number in range(len(ports)))
     digest = hashlib.sha256(KEY.encode()).hexdigest()
     return f"""

@@ -125,8 +125,9 @@ class UpstreamExchange:
         """Wait as long as a vendor asked, where the same target is to be asked again; take what a target's limits
         want of an attempt that was not foreseen.
         """
-        plan, attempt = self._upstream.ledger.get(self._request_id), _number(event)
-        if plan is None or not 1 < attempt <= len(plan.targets):
+        plan = self._upstream.ledger.get(self._request_id)
+        attempt = _number(event, plan) if plan else 0
+        if plan is None or attempt < 2:
             return
         target = plan.targets[attempt - 1]
         if target.limits and plan.reservations:
@@ -139,19 +140,18 @@ class UpstreamExchange:
     def _request(self, event: RequestHeaders, now: float) -> Action:
         ledger = self._upstream.ledger
         plan = ledger.get(self._request_id)
-        attempt = _number(event)
-        if plan is None or not 1 <= attempt <= len(plan.targets):
+        if plan is None:
             return _local(
                 UpstreamUnavailable("The gateway no longer knows this request; send it again.", code="request_lost")
             )
         errors = endpoint_of(plan.operation).errors
+        attempt = _number(event, plan)
         target = plan.targets[attempt - 1]
+        translator = target.provider.vendor.translator(plan.operation)
+        if not attempt or translator is None:
+            return _local(GatewayError("The gateway's routes do not match its plan; send the request again."), errors)
         self._upstream.unreached.note(plan, before=attempt)
         plan.heard = attempt
-        translator = target.provider.vendor.translator(plan.operation)
-        if event.attributes.get(names.PROVIDER_ATTRIBUTE) != target.provider.name or translator is None:
-            # A key must never reach another vendor's host, whatever the reason for the mismatch.
-            return _local(GatewayError("The gateway's routes do not match its plan; send the request again."), errors)
         self._plan = plan
         ledger.join(plan)
         asked = plan.asked(target)
@@ -195,9 +195,17 @@ class UpstreamExchange:
         return Replace(outgoing.body, headers, removed(event.headers, headers, _TO_VENDOR), {"provider": provider.name})
 
 
-def _number(event: RequestHeaders) -> int:
-    """Which attempt it is, from 1; 0 if Envoy does not say."""
-    return int(event.attributes.get(names.ATTEMPT_ATTRIBUTE, 0) or 0)
+def _number(event: RequestHeaders, plan: Plan) -> int:
+    """Which of the plan's attempts it is, from 1; 0 for none of them.
+
+    Envoy does not count one for which it finds no host at all, so its own count may lag. That the provider is the
+    one of the host it picked is what keeps a key from another vendor's host, whatever else is wrong.
+    """
+    counted = int(event.attributes.get(names.ATTEMPT_ATTRIBUTE, 0) or 0)
+    provider = event.attributes.get(names.PROVIDER_ATTRIBUTE)
+    first = max(counted, plan.heard + 1)
+    places = range(first, len(plan.targets) + 1) if counted else ()
+    return next((place for place in places if plan.targets[place - 1].provider.name == provider), 0)
 
 
 def _local(error: GatewayError, errors: ErrorForm = OPENAI_ERRORS) -> Respond:

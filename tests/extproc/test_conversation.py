@@ -70,7 +70,7 @@ async def test_an_attempt_removes_what_the_client_sent_and_sets_its_own_credenti
     assert credentials == [b"Bearer sk-vendor"]
 
 
-@pytest.mark.parametrize(("number", "provider"), [(1, "moonshot"), (2, "deepseek"), (3, "moonshot"), (0, "deepseek")])
+@pytest.mark.parametrize(("number", "provider"), [(1, "openai"), (3, "moonshot"), (4, "deepseek"), (0, "deepseek")])
 async def test_a_credential_never_goes_to_a_host_the_plan_did_not_mean(
     envoy: Envoy, number: int, provider: str
 ) -> None:
@@ -79,6 +79,15 @@ async def test_a_credential_never_goes_to_a_host_the_plan_did_not_mean(
     _, message = await envoy.attempt(request_id, number, provider)
     assert message.WhichOneof("response") == "immediate_response"
     assert b"sk-vendor" not in message.SerializeToString()
+
+
+async def test_an_attempt_that_envoy_did_not_count_is_known_by_its_provider(envoy: Envoy) -> None:
+    request_id = str(uuid.uuid4())
+    await envoy.ask(request_id, body("two"), BEARER)
+    _, message = await envoy.attempt(request_id, 1, "moonshot")
+    assert json.loads(message.request_headers.response.body_mutation.body)["model"] == "b"
+    _, message = await envoy.attempt(request_id, 2, "deepseek")
+    assert json.loads(message.request_headers.response.body_mutation.body)["model"] == "a"
 
 
 async def test_a_request_the_ledger_has_lost_is_a_503(envoy: Envoy) -> None:
