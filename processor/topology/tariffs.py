@@ -45,7 +45,9 @@ def read_shipped(path: Path = _SHIPPED) -> Shipped:
     try:
         document = yaml.load(path.read_text("utf-8"), _LOADER)  # noqa: S506 - a safe loader
         prices = {
-            name: _price(name, entry) for provider in document["prices"] for name, entry in _of(provider, document)
+            name: _price(name, entry, path)
+            for provider in document["prices"]
+            for name, entry in _of(provider, document)
         }
         rates = msgspec.convert(document["rates"], dict[str, Decimal])
         return Shipped(date=str(document["date"]), rates=rates, prices=prices)
@@ -58,13 +60,13 @@ def _of(provider: str, document: dict[str, dict[str, dict[str, object]]]) -> lis
     return [(f"{provider}/{model}", entry) for model, entry in document["prices"][provider].items()]
 
 
-def _price(name: str, entry: object) -> PriceConfig:
+def _price(name: str, entry: object, file: Path) -> PriceConfig:
     if not isinstance(entry, dict):
-        raise ConfigError("expected a mapping", file=str(_SHIPPED), path=f"prices.{name}")
+        raise ConfigError("expected a mapping", file=str(file), path=f"prices.{name}")
     try:
         return msgspec.convert({"name": name, **entry}, PriceConfig)
     except msgspec.ValidationError as error:
-        raise ConfigError(str(error), file=str(_SHIPPED), path=f"prices.{name}") from None
+        raise ConfigError(str(error), file=str(file), path=f"prices.{name}") from None
 
 
 def _tariffs(prices: Mapping[str, PriceConfig]) -> dict[str, Tariff]:

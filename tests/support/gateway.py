@@ -168,11 +168,6 @@ class Gateway:
             what=f"the record of {request_id}",
         )
 
-    async def record_of_last(self, *, within: float = 20) -> dict[str, Any]:
-        """The record of the request that came last, once it is there: for answers that carry no id."""
-        await asyncio.sleep(0.3)
-        return (await self.wait_for_records(1, within=within))[-1]
-
     async def get(self, path: str, **headers: str) -> tuple[int, dict[str, Any]]:
         """GET a JSON answer: status and body."""
         return await asyncio.to_thread(self._get, path, headers)
