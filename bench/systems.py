@@ -2,7 +2,9 @@
 
 Every system stands in front of the same fake vendor. A *use* is one way through a system: in `passthrough` the
 client speaks to the vendor's own path with the vendor's key, in `chat` the system knows a key and a model of
-its own and finds the vendor itself. Bare Envoy and the vendor itself know one way only, `plain`.
+its own and finds the vendor itself. `failover` is a chat with a model of three targets, patience, affinity and
+circuits, none of which has anything to do; `limits` is one with a key that has four of them. Bare Envoy and the
+vendor itself know one way only, `plain`.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from bench.vendor import MODEL, PACED
 
 VENDOR_KEY = "sk-vendor-of-the-benchmark"
 GATEWAY_KEY = "sk-bench-of-the-benchmark"
+LIMITED_KEY = "sk-bench-with-limits"
 ALIAS = "bench"
+GUARDED = "guarded"
 PACES = ("", PACED)
 """Endings of a model's name, the same before and behind a gateway: how fast its chunks come."""
 
@@ -85,15 +89,31 @@ def vendor_command(port: int, *, chunks: int, delay_ms: float) -> Command:
 
 
 def _gateway(site: Site) -> Command:
+    provider = {"base_url": site.vendor, "api_key": "${BENCH_VENDOR_KEY}"}
+    stand_ins = {name: {"dialect": "deepseek", **provider} for name in ("second", "third")}
+    limits = {"rpm": 10**12, "tpm": 10**12, "concurrent": 10**6, "tokens_per_day": 10**15}
     config = {
-        "providers": {"deepseek": {"base_url": site.vendor, "api_key": "${BENCH_VENDOR_KEY}"}},
-        "models": {ALIAS + pace: {"targets": [{"provider": "deepseek", "model": MODEL + pace}]} for pace in PACES},
-        "keys": [{"name": "bench", "sha256": hashlib.sha256(GATEWAY_KEY.encode()).hexdigest()}],
+        "providers": {"deepseek": provider, **stand_ins},
+        "models": {
+            **{ALIAS + pace: {"targets": [{"provider": "deepseek", "model": MODEL + pace}]} for pace in PACES},
+            **{GUARDED + pace: _guarded(pace) for pace in PACES},
+        },
+        "keys": [
+            {"name": "bench", "sha256": hashlib.sha256(GATEWAY_KEY.encode()).hexdigest()},
+            {"name": "limited", "sha256": hashlib.sha256(LIMITED_KEY.encode()).hexdigest(), "limits": limits},
+        ],
         "usage": {"sink": "sqlite"},
     }
     path = write_yaml(site.folder / "gateway.yaml", config)
     options = ("--config", str(path), "--port", str(site.port), "--state", str(site.folder / "state"))
     return Command(argv=(sys.executable, "-m", "processor", "up", *options), env={"BENCH_VENDOR_KEY": VENDOR_KEY})
+
+
+def _guarded(pace: str) -> dict[str, object]:
+    """A model with all of failover's machinery at work: what it costs while nothing fails."""
+    targets = [{"provider": name, "model": MODEL + pace, "context": 10**6} for name in ("deepseek", "second", "third")]
+    retry = {"attempts": 3, "ttft": "30s", "idle": "30s"}
+    return {"strategy": "least_busy", "affinity": ["prompt"], "targets": targets, "retry": retry}
 
 
 def _envoy(site: Site) -> Command:
@@ -211,6 +231,8 @@ def systems(vendor: str) -> tuple[System, ...]:
             uses=(
                 Use(name="passthrough", path="/deepseek/chat/completions", headers=bearer(VENDOR_KEY)),
                 chat,
+                Use(name="failover", path=chat.path, model=GUARDED, headers=bearer(GATEWAY_KEY)),
+                Use(name="limits", path=chat.path, model=ALIAS, headers=bearer(LIMITED_KEY)),
             ),
         ),
         System(

@@ -191,6 +191,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """None: as the whole gateway has it."""
     on_context_overflow: Literal["next", "error"] = "next"
     """Whether a request too long for a target goes on to one with a larger context."""
+    rescue: Literal["restart"] | None = None
+    """Whether a stream that broke off after content is answered to its end by another target."""
     limits: LimitsConfig = LimitsConfig()
     budget: BudgetConfig = BudgetConfig()
     on_store_error: Literal["allow", "deny"] = "allow"

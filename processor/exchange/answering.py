@@ -7,7 +7,8 @@ from typing import Protocol
 
 from processor import names
 from processor.dialects.base import Asked, Pending, Translator
-from processor.domain import Usage, UsageSource
+from processor.dialects.chat_continuation import Continuation
+from processor.domain import Operation, Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused, UpstreamUnavailable, WireError
 from processor.exchange.alerts import Alerts
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
@@ -111,6 +112,9 @@ class Answering:
         """Whether the vendor's body ended in trailers."""
         self._received = False
         """Whether a piece of the vendor's body has come."""
+        self._continuation = _continuation(sent)
+        self.broken: UpstreamError | None = None
+        """Why the answer broke off, where another target may say the rest: `rescued` or `give_up` follows."""
         self._over = False
         """Whether the client's answer is complete; what the vendor still sends is let go."""
         self._spent = 0.0
@@ -240,6 +244,8 @@ class Answering:
         if ended:
             self._over = True
             facts = self._settled(finished=True)
+        if self._continuation and out:
+            self._continuation.heard(out)
         if self._begun:
             self._await_next(ended=ended)
             if ended:
@@ -272,6 +278,39 @@ class Answering:
             facts["response_model"] = model
         return Begin(told, removed(self._headers, told, _TO_CLIENT), facts)
 
+    def _is_rescuable(self, verdict: Verdict) -> bool:
+        plan = self._sent.plan
+        heard = self._continuation
+        willing = verdict.blame in (Blame.TARGET, Blame.LIMIT) and self._sent.attempt < len(plan.targets)
+        return willing and heard is not None and heard.possible
+
+    def rest(self, second: bytes) -> bytes | None:
+        """What a second answer says beyond what the client has; None if it differs."""
+        return self._continuation.rest(second) if self._continuation else None
+
+    def rescued(self, target: Target, rest: bytes, tally: Tally) -> tuple[Action, ...]:
+        """Another target has said the rest."""
+        sent, plan, error = self._sent, self._sent.plan, self.broken
+        assert error is not None  # noqa: S101 - else there would be nothing to rescue
+        self.broken = None
+        spent = (self._now - sent.at) * 1000
+        plan.failed.append(FailedAttempt(sent.attempt, str(sent.target), error.status, error.code, spent))
+        facts = {
+            **self._failed_facts(),
+            **self._accounted(tally, target),
+            "provider": target.provider.name,
+            "rescued": 1,
+        }
+        return (Send(f": rescued by {target}\n\n".encode() + rest, end_of_stream=True, facts=facts),)
+
+    def give_up(self) -> tuple[Action, ...]:
+        """Nobody can finish it: an error event, and the end of the connection, so that nobody takes it for whole."""
+        error = self.broken
+        assert error is not None  # noqa: S101 - it broke off
+        self.broken = None
+        facts: _Facts = {"error": error.code, **self._settled(finished=False)}
+        return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
+
     def _attempt_headers(self) -> HeaderPairs:
         sent = self._sent
         return (
@@ -294,8 +333,8 @@ class Answering:
         if verdict.blame is Blame.CREDENTIAL:
             self._sent.alerts.credential(self._sent.target, error)
         if self._begun:
-            facts: _Facts = {"error": error.code, **self._settled(finished=False)}
-            return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
+            self.broken = error
+            return () if self._is_rescuable(verdict) else self.give_up()
         if self._is_passed_on(verdict, pause or 0.0):
             return self._pass_on(error, pause or 0.0, ended=ended)
         self._sent.plan.answered = True
@@ -305,7 +344,7 @@ class Answering:
             # Before the vendor's first piece Envoy takes none of ours.
             return (self._respond(told, body),)
         headers = ((":status", str(told.status)), ("content-length", str(len(body))), JSON_TYPE)
-        facts = {"error": told.code, "usage_source": UsageSource.NONE}
+        facts: _Facts = {"error": told.code, "usage_source": UsageSource.NONE}
         return (self._begin(headers, facts), Send(body, ended))
 
     def _respond(self, error: UpstreamError, body: bytes) -> Respond:
@@ -361,14 +400,23 @@ class Answering:
 
     def _settled(self, *, finished: bool) -> _Facts:
         """What the answer came to, for the record and for the limits."""
-        plan, target = self._sent.plan, self._sent.target
-        plan.tally, plan.answered_by = self._tally(finished=finished), target.label
-        facts = _usage_facts(plan.tally)
+        return self._accounted(self._tally(finished=finished), self._sent.target)
+
+    def _accounted(self, tally: Tally, target: Target) -> _Facts:
+        plan = self._sent.plan
+        plan.tally, plan.answered_by = tally, target.label
+        facts = _usage_facts(tally)
         quantities = quantities_of(plan.operation, plan.body.fields, plan.tally.usage)
         if money := self._sent.prices.cost(target, quantities):
             plan.money = money
             facts |= {"cost": str(money), "currency": money.currency}
         return facts
+
+
+def _continuation(sent: Sent) -> Continuation | None:
+    """Only what may be rescued is listened to."""
+    chats = sent.plan.operation is Operation.CHAT and sent.asked.stream
+    return Continuation() if sent.plan.model.rescues and chats else None
 
 
 def removed(headers: Headers, kept: HeaderPairs, allowed: frozenset[str]) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ class DownstreamExchange:
         self.deadline: float | None = None
         self.done = False
 
-    def expire(self) -> tuple[Action, ...]:
+    async def expire(self) -> tuple[Action, ...]:
         """Nothing waits here."""
         return ()
 

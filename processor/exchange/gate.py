@@ -85,7 +85,7 @@ class GateExchange:
         self.deadline: float | None = None
         self.done = False
 
-    def expire(self) -> tuple[Action, ...]:
+    async def expire(self) -> tuple[Action, ...]:
         """Nothing waits here."""
         return ()
 

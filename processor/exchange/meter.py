@@ -75,7 +75,7 @@ class MeterExchange:
                 self._finish()
         return ()
 
-    def expire(self) -> tuple[Action, ...]:
+    async def expire(self) -> tuple[Action, ...]:
         """Nothing waits here."""
         return ()
 

@@ -27,6 +27,7 @@ from processor.exchange.messages import (
     Respond,
     Send,
 )
+from processor.exchange.rescue import Rescuer
 from processor.exchange.unreached import Unreached
 from processor.policy.health import Attempt, Healths
 from processor.ports import Caller
@@ -86,15 +87,20 @@ class UpstreamExchange:
         self._spent += self._upstream.clock() - began
         while self._answering and self._answering.pending:
             actions = await self._follow(self._answering)
+        if self._answering and self._answering.broken:
+            actions = await self._rescue(self._answering)
         if actions:
             last = actions[-1]
             ends = isinstance(last, Send) and last.end_of_stream
             self.done = ends or isinstance(last, EndTrailers | Respond | Abort)
         return actions
 
-    def expire(self) -> tuple[Action, ...]:
-        """The first content did not come in time."""
-        return self._answering.expire() if self._answering else ()
+    async def expire(self) -> tuple[Action, ...]:
+        """The first content did not come in time, or the next."""
+        if self._answering is None:
+            return ()
+        actions = self._answering.expire()
+        return await self._rescue(self._answering) if self._answering.broken else actions
 
     def close(self) -> None:
         """Account for an answer that was cut."""
@@ -120,6 +126,20 @@ class UpstreamExchange:
         except UpstreamError as error:
             result = error
         return answering.resume(result, now=self._upstream.clock())
+
+    async def _rescue(self, answering: Answering) -> tuple[Action, ...]:
+        """Have what is left of a broken answer said by those who have not been asked yet, in their order."""
+        plan = self._plan
+        assert plan is not None  # noqa: S101 - it was answered by its plan
+        upstream = self._upstream
+        rescuer = Rescuer(caller=upstream.caller, healths=upstream.healths, clock=upstream.clock, epoch=upstream.epoch)
+        for target in dict.fromkeys(plan.targets[plan.heard :]):
+            if target in plan.targets[: plan.heard]:
+                continue
+            found = await rescuer.answer(plan, target)
+            if found and (rest := answering.rest(found[0])) is not None:
+                return answering.rescued(target, rest, found[1])
+        return answering.give_up()
 
     async def _prepare(self, event: RequestHeaders) -> None:
         """Wait as long as a vendor asked, where the same target is to be asked again; take what a target's limits

@@ -32,7 +32,7 @@ class Exchange(Protocol):
         """Take Envoy's next message and give the answers to it, in order."""
         ...
 
-    def expire(self) -> tuple[Action, ...]:
+    async def expire(self) -> tuple[Action, ...]:
         """The deadline has passed: the answers to give now."""
         ...
 
@@ -66,11 +66,23 @@ class Servicer:
 async def _converse(exchange: Exchange, stream: Stream) -> None:
     while True:
         if exchange.deadline is not None and not await stream.readable(until=exchange.deadline):
-            _write(stream, exchange.expire(), None)
+            if not await _expire(exchange, stream):
+                return
             continue
         message = await stream.read()
         if message is None or not await _answer(exchange, stream, message):
             return
+
+
+async def _expire(exchange: Exchange, stream: Stream) -> bool:
+    """Say what is to be said since the deadline has passed; whether to go on."""
+    stream.working = True
+    try:
+        actions = await exchange.expire()
+    finally:
+        stream.working = False
+    _write(stream, actions, None)
+    return not exchange.done
 
 
 async def _answer(exchange: Exchange, stream: Stream, message: ProcessingRequest) -> bool:

@@ -108,6 +108,7 @@ def _model(name: str, config: Config, providers: Mapping[str, Provider], prices:
         retry_budget=settings.retry.budget,
         timeout=settings.retry.timeout,
         drop_params=config.drop_params if settings.drop_params is None else settings.drop_params,
+        rescues=settings.rescue == "restart",
         overflows=settings.on_context_overflow == "next",
         limits=limits_of(f"model:{name}", settings.limits, settings.budget),
         selective=len(settings.targets) > 1 and any(target.lacks or target.context for target in targets),

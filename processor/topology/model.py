@@ -155,6 +155,8 @@ class Model:
     """Whether parameters that a target cannot do are left out rather than refused."""
     overflows: bool = True
     """Whether a request too long for one target goes on to one with a larger context."""
+    rescues: bool = False
+    """Whether a stream that broke off after content is answered to its end by another target."""
     limits: tuple[Limit, ...] = ()
     selective: bool = False
     """Whether what a request needs decides who may answer it."""
