@@ -25,7 +25,7 @@ from processor.exchange.alerts import Alerts
 from processor.exchange.answering import Observations
 from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
-from processor.exchange.explaining import Explainer, Inquiry
+from processor.exchange.explaining import Explainer, Inquiry, told
 from processor.exchange.gate import Gate, GateExchange, Passages
 from processor.exchange.ledger import Ledger
 from processor.exchange.limiting import Limiter
@@ -163,21 +163,21 @@ class Worker:
         if self.shared:
             await self.shared.close()
 
-    def explain(self, inquiry: bytes) -> JSON:
+    async def explain(self, inquiry: bytes) -> JSON:
         """Who would answer a request, and why.
 
         Raises:
             ClientError: what a client would be told at once.
         """
-        explainer = Explainer(topology=self.topology, keyring=self.keyring, chooser=self.chooser)
-        return explainer.explain(Inquiry.read(inquiry))
+        explainer = Explainer(topology=self.topology, keyring=self.keyring, chooser=self.chooser, limiter=self.limiter)
+        return await explainer.explain(Inquiry.read(inquiry))
 
     def admin(self) -> Mapping[tuple[str, str], Answer]:
         """What may be asked about it, and changed."""
         desk = KeyDesk(self.config.keys, self.shared.keys if self.shared else None, time.time)
 
         async def explain(_: Mapping[str, str], body: bytes) -> object:
-            return self.explain(body)
+            return await _asked(self.explain(body))
 
         async def keys(_: Mapping[str, str], __: bytes) -> object:
             return await _asked(desk.all())
@@ -217,10 +217,7 @@ class Worker:
         return {
             "degraded": bool(self.shared and self.shared.limits.degraded),
             "fallbacks": self.shared.limits.fallbacks if self.shared else 0,
-            "limits": [
-                {"limit": one.limit.name, "amount": one.limit.amount, "remaining": one.remaining, "reset": one.reset}
-                for one in standings
-            ],
+            "limits": [told(standing) for standing in standings],
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import http.client
 import json
 import socket
@@ -80,9 +81,17 @@ def _ask(state: State, inquiry: dict[str, Any]) -> dict[str, Any] | None:
 def _work_out(config: Path | None, state: State, inquiry: dict[str, Any]) -> dict[str, Any]:
     setup = app.load(config, state)
     try:
-        return Worker.of(setup.config, setup.topology).explain(json.dumps(inquiry).encode())
+        return asyncio.run(_fresh(setup, json.dumps(inquiry).encode()))
     except GatewayError as error:
         raise ConfigError(error.message) from None
+
+
+async def _fresh(setup: app.Setup, inquiry: bytes) -> dict[str, Any]:
+    worker = Worker.of(setup.config, setup.topology)
+    try:
+        return await worker.explain(inquiry)
+    finally:
+        await worker.close()
 
 
 def _table(answer: dict[str, Any]) -> str:
@@ -96,4 +105,5 @@ def _table(answer: dict[str, Any]) -> str:
     for target in answer["targets"]:
         place = f"{target['place']}." if target["place"] else "–"
         lines.append(f"{place:>3} {target['target']:{width}}  {target['reason']}")
+    lines += [f"    {one['limit']}: {one['remaining']} of {one['amount']} left" for one in answer["limits"]]
     return "\n".join(lines)

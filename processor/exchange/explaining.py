@@ -13,7 +13,9 @@ from processor.errors import MalformedRequest, Unauthenticated, UnknownModel, Un
 from processor.exchange.access import Keyring
 from processor.exchange.choosing import Chooser, Question, wanted
 from processor.exchange.downstream import usable
+from processor.exchange.limiting import Limiter
 from processor.exchange.request_body import read_body
+from processor.policy.limits import Limit, Standing
 from processor.policy.ordering import Place
 from processor.topology import Model, Topology
 from processor.wire.json import JSON, JSONError, decode, encode
@@ -62,8 +64,9 @@ class Explainer:
     topology: Topology
     keyring: Keyring
     chooser: Chooser
+    limiter: Limiter
 
-    def explain(self, inquiry: Inquiry) -> JSON:
+    async def explain(self, inquiry: Inquiry) -> JSON:
         """The model, what the request needs, and every target with its place and the reason for it.
 
         Raises:
@@ -86,7 +89,8 @@ class Explainer:
             "needs": sorted(wants.needs),
             "estimated_tokens": wants.tokens,
             "affinity": wants.affinity is not None,
-            "targets": [*self._targets(model, places), *_left_out(found, model)],
+            "limits": await self._standings((*self.limiter.keys.of(key), *model.limits)),
+            "targets": [*[await self._target(model, place) for place in places], *_left_out(found, model)],
         }
 
     def _key(self, name: str) -> KeyConfig:
@@ -97,23 +101,37 @@ class Explainer:
             raise Unauthenticated(f"There is no gateway key named `{name}`.", param="key")
         return key
 
-    def _targets(self, model: Model, places: tuple[Place, ...]) -> Iterator[JSON]:
-        now = self.chooser.clock()
-        for place in places:
-            target = model.targets[place.number]
-            health = self.chooser.healths.of(target.key).snapshot(now)
-            yield {
-                "target": target.label,
-                "place": None if place.place is None else place.place + 1,
-                "reason": place.reason,
-                "weight": model.candidates[place.number].weight,
-                "circuit": health.state,
-                "cooldown": round(health.remaining, 3),
-                "in_flight": health.in_flight,
-                "ttft": None if health.ttft is None else round(health.ttft, 4),
-                "succeeded": health.succeeded,
-                "failed": health.failed,
-            }
+    async def _target(self, model: Model, place: Place) -> JSON:
+        target = model.targets[place.number]
+        health = self.chooser.healths.of(target.key).snapshot(self.chooser.clock())
+        limits = await self._standings(target.limits)
+        spent = [limit["limit"].partition(" ")[2] for limit in limits if not limit["remaining"]]
+        return {
+            "target": target.label,
+            "place": None if place.place is None else place.place + 1,
+            "reason": place.reason + (f"; passed over while {' and '.join(spent)} are used up" if spent else ""),
+            "weight": model.candidates[place.number].weight,
+            "circuit": health.state,
+            "cooldown": round(health.remaining, 3),
+            "in_flight": health.in_flight,
+            "ttft": None if health.ttft is None else round(health.ttft, 4),
+            "succeeded": health.succeeded,
+            "failed": health.failed,
+            "limits": limits,
+        }
+
+    async def _standings(self, limits: tuple[Limit, ...]) -> list[JSON]:
+        return [told(standing) for standing in await self.limiter.store.peek(limits)] if limits else []
+
+
+def told(standing: Standing) -> JSON:
+    """How a limit stands, for people and programs."""
+    return {
+        "limit": standing.limit.name,
+        "amount": standing.limit.amount,
+        "remaining": standing.remaining,
+        "reset": round(standing.reset, 3),
+    }
 
 
 def _left_out(found: Model, model: Model) -> Iterator[JSON]:

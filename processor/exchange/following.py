@@ -67,16 +67,7 @@ class Following:
         return self._fetch(call.url) if isinstance(call, Fetch) else self._request(call)
 
     def _request(self, request: UpstreamRequest) -> Call:
-        outgoing = addressed(self.provider, request, now=int(self.epoch()))
-        return Call(
-            cluster=self.provider.cluster,
-            method=outgoing.method,
-            host=outgoing.host,
-            path=outgoing.path,
-            headers=(*outgoing.headers, *self.provider.vendor.auth.headers(self.key, outgoing)),
-            body=outgoing.body,
-            limit=_ANSWER_LIMIT,
-        )
+        return signed_call(self.provider, self.key, request, now=int(self.epoch()), limit=_ANSWER_LIMIT)
 
     def _fetch(self, url: str) -> Call:
         parts = urlsplit(url)
@@ -91,6 +82,20 @@ class Following:
             path=(parts.path or "/") + (f"?{parts.query}" if parts.query else ""),
             limit=_ANSWER_LIMIT,
         )
+
+
+def signed_call(provider: Provider, key: str, request: UpstreamRequest, *, now: int, limit: int) -> Call:
+    """A translator's request as a call of our own, with its credential; `limit` is bytes of its answer."""
+    outgoing = addressed(provider, request, now=now)
+    return Call(
+        cluster=provider.cluster,
+        method=outgoing.method,
+        host=outgoing.host,
+        path=outgoing.path,
+        headers=(*outgoing.headers, *provider.vendor.auth.headers(key, outgoing)),
+        body=outgoing.body,
+        limit=limit,
+    )
 
 
 def addressed(provider: Provider, request: UpstreamRequest, *, now: int) -> Outgoing:

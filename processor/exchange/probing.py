@@ -10,7 +10,7 @@ from processor.dialects.base import Asked
 from processor.dialects.vendor_errors import refusal
 from processor.domain import Operation
 from processor.errors import GatewayError, UpstreamError
-from processor.exchange.following import addressed
+from processor.exchange.following import signed_call
 from processor.policy.circuit import State
 from processor.policy.health import Healths, TargetKey
 from processor.policy.verdict import ANSWERED, UNREACHED, Outcome, Verdict, judge
@@ -81,13 +81,4 @@ class Prober:
         assert translator is not None  # noqa: S101 - only such targets are probed
         now = int(self.epoch())
         asked = Asked(fields=dict(_PING), model=target.model, drop_params=True, request_id="probe", now=now)
-        outgoing = addressed(provider, translator.request(asked), now=now)
-        return Call(
-            cluster=provider.cluster,
-            method=outgoing.method,
-            host=outgoing.host,
-            path=outgoing.path,
-            headers=(*outgoing.headers, *provider.vendor.auth.headers(target.api_key, outgoing)),
-            body=outgoing.body,
-            limit=_LIMIT,
-        )
+        return signed_call(provider, target.api_key, translator.request(asked), now=now, limit=_LIMIT)

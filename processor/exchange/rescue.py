@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from processor.dialects.vendor_errors import refusal
 from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable, WireError
 from processor.exchange.answers import StreamReader, Tally
-from processor.exchange.following import addressed
+from processor.exchange.following import signed_call
 from processor.exchange.ledger import Plan
 from processor.policy.health import Healths
 from processor.policy.verdict import Outcome, judge
-from processor.ports import Call, Caller, CallError
+from processor.ports import Caller, CallError
 from processor.topology import Target
 from processor.wire.json import JSONError
 
@@ -59,17 +59,8 @@ class Rescuer:
         translator = provider.vendor.translator(plan.operation)
         assert translator is not None  # noqa: S101 - a plan's targets offer its operation
         asked = plan.asked(target)
-        outgoing = addressed(provider, translator.request(asked), now=int(self.epoch()))
-        call = Call(
-            cluster=provider.cluster,
-            method=outgoing.method,
-            host=outgoing.host,
-            path=outgoing.path,
-            headers=(*outgoing.headers, *provider.vendor.auth.headers(target.api_key, outgoing)),
-            body=outgoing.body,
-            limit=_LIMIT,
-        )
-        reply = await self.caller.send(call)
+        request, now = translator.request(asked), int(self.epoch())
+        reply = await self.caller.send(signed_call(provider, target.api_key, request, now=now, limit=_LIMIT))
         if not 200 <= reply.status < 300:
             raise refusal(reply.status, reply.body, vendor=provider.name)
         reader = StreamReader(translator.stream(asked))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -253,3 +256,21 @@ async def test_one_request_at_a_time_and_the_next_when_it_is_over(gateway: Gatew
         return (await ask(gateway, "holder")).status_code == 200
 
     await until_async(free, within=5, what="the first request's place")
+
+
+async def test_explain_tells_how_limits_stand_and_takes_nothing_of_them(gateway: Gateway, vendor: FakeVendor) -> None:
+    async def explained() -> dict[str, Any]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "processor", "explain", "--json", "--model", "aimed", "--key", "tokens"),
+            *("--state", str(gateway.state), "--config", str(gateway.folder / "gateway.yaml")),
+            cwd=Path(__file__).parents[2],
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        return json.loads(out)  # type: ignore[no-any-return]
+
+    first, second = await explained(), await explained()
+    assert first["limits"][0]["limit"] == "key:tokens tokens/minute"
+    assert first["limits"][0]["remaining"] == second["limits"][0]["remaining"]
+    limited, free = first["targets"]
+    assert (limited["target"], limited["limits"][0]["amount"], free["limits"]) == ("one/a", 2, [])
