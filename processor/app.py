@@ -1,4 +1,4 @@
-"""The composition root: the one module that knows every concrete class."""
+"""Reads a configuration and runs a worker on it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from processor import admin
 from processor import config as configuration
 from processor.accounting.observations import ObservationLog
 from processor.adapters.admin_http import AdminServer
@@ -68,8 +69,8 @@ async def work(setup: Setup, number: int) -> None:
     worker = Worker.of(setup.config, setup.topology)
     beside = [asyncio.create_task(task) for task in worker.beside(loopback)]
     server = await start(worker.servicer(observations, loopback), setup.state.worker_socket(number))
-    admin = AdminServer(setup.state.admin_api_socket(number), worker.admin())
-    admin.start()
+    api = AdminServer(setup.state.admin_api_socket(number), admin.routes(worker))
+    api.start()
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
@@ -79,7 +80,7 @@ async def work(setup: Setup, number: int) -> None:
         task.cancel()
     await worker.close()
     await loopback.close()
-    await admin.close()
+    await api.close()
     with contextlib.suppress(FileNotFoundError):
         setup.state.worker_socket(number).unlink()
     observations.close()

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from processor import names
-from processor.adapters.admin_http import Answer
 from processor.adapters.fallback_limits import FallbackLimits
-from processor.adapters.key_desk import KeyDesk
 from processor.adapters.local_limits import LocalLimits
 from processor.adapters.redis_circuits import RedisCircuits
 from processor.adapters.redis_connection import connect
 from processor.adapters.redis_keys import KeyWatch, RedisKeys
 from processor.adapters.redis_limits import RedisLimits
 from processor.config import Config
-from processor.errors import LimitsUnavailable, MalformedRequest
 from processor.exchange.access import Keyring
 from processor.exchange.alerts import Alerts
 from processor.exchange.answering import Observations
 from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
-from processor.exchange.explaining import Explainer, Inquiry, told
 from processor.exchange.gate import Gate, GateExchange, Passages
 from processor.exchange.ledger import Ledger
 from processor.exchange.limiting import Limiter
@@ -38,12 +33,14 @@ from processor.exchange.upstream import Upstream, UpstreamExchange
 from processor.extproc.servicer import Servicer
 from processor.policy.circuit import CircuitSettings
 from processor.policy.health import Healths
-from processor.ports import Caller, StoreError
+from processor.ports import Caller
 from processor.topology import KeyLimits, Topology
-from processor.wire.json import JSON, JSONError, decode
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+_LOOK_UP = 0.25
+"""Seconds that a request waits at most to hear whether its unknown key is a new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,63 +160,6 @@ class Worker:
         if self.shared:
             await self.shared.close()
 
-    async def explain(self, inquiry: bytes) -> JSON:
-        """Who would answer a request, and why.
-
-        Raises:
-            ClientError: what a client would be told at once.
-        """
-        explainer = Explainer(topology=self.topology, keyring=self.keyring, chooser=self.chooser, limiter=self.limiter)
-        return await explainer.explain(Inquiry.read(inquiry))
-
-    def admin(self) -> Mapping[tuple[str, str], Answer]:
-        """What may be asked about it, and changed."""
-        desk = KeyDesk(self.config.keys, self.shared.keys if self.shared else None, time.time)
-
-        async def explain(_: Mapping[str, str], body: bytes) -> object:
-            return await _asked(self.explain(body))
-
-        async def keys(_: Mapping[str, str], __: bytes) -> object:
-            return await _asked(desk.all())
-
-        async def create(_: Mapping[str, str], body: bytes) -> object:
-            return await _asked(desk.create(_object(body)))
-
-        async def revoke(parameters: Mapping[str, str], _: bytes) -> object:
-            return await _asked(desk.revoke(parameters["name"]))
-
-        async def rotate(parameters: Mapping[str, str], body: bytes) -> object:
-            grace = _object(body or b"{}").get("grace_seconds", 86400)
-            if not isinstance(grace, int | float) or grace < 0:
-                raise MalformedRequest("`grace_seconds` must be a number of seconds.", param="grace_seconds")
-            return await _asked(desk.rotate(parameters["name"], float(grace)))
-
-        async def limits(parameters: Mapping[str, str], _: bytes) -> object:
-            return await self._limits(parameters.get("key", ""))
-
-        return {
-            ("POST", "/explain"): explain,
-            ("GET", "/keys"): keys,
-            ("POST", "/keys"): create,
-            ("DELETE", "/keys/{name}"): revoke,
-            ("POST", "/keys/{name}/rotate"): rotate,
-            ("GET", "/limits"): limits,
-        }
-
-    async def _limits(self, name: str) -> JSON:
-        """How the limits of one key, or of all, stand; and whether they are counted where they should be."""
-        if self.shared:
-            await self.shared.watch.refresh()
-        keys = [key for key in self.keyring if name in ("", key.name)]
-        limits = dict.fromkeys(limit for key in keys for limit in self.limiter.keys.of(key))
-        limits |= dict.fromkeys(limit for model in self.topology.models.values() for limit in model.limits)
-        standings = await self.limiter.store.peek(tuple(limits))
-        return {
-            "degraded": bool(self.shared and self.shared.limits.degraded),
-            "fallbacks": self.shared.limits.fallbacks if self.shared else 0,
-            "limits": [told(standing) for standing in standings],
-        }
-
 
 def _shared(config: Config, keyring: Keyring, local: LocalLimits, healths: Healths) -> Shared | None:
     if config.redis is None:
@@ -233,34 +173,8 @@ def _shared(config: Config, keyring: Keyring, local: LocalLimits, healths: Healt
     return Shared(redis=redis, limits=limits, keys=keys, watch=watch, circuits=circuits)
 
 
-_LOOK_UP = 0.25
-"""Seconds that a request waits at most to hear whether its unknown key is a new one."""
-
-
 def _circuit(config: Config) -> CircuitSettings:
     settings = config.circuit
     return CircuitSettings(
         consecutive_failures=settings.failures or 1, open_for=settings.open, open_for_most=settings.longest
     )
-
-
-async def _asked(question: Coroutine[Any, Any, object]) -> object:
-    try:
-        async with asyncio.timeout(_PATIENCE):
-            return await question
-    except (StoreError, TimeoutError):
-        raise LimitsUnavailable("Redis does not answer.", code="store_unavailable") from None
-
-
-_PATIENCE = 5.0
-"""Seconds that an operator waits for Redis."""
-
-
-def _object(body: bytes) -> JSON:
-    try:
-        said = decode(body)
-    except JSONError as error:
-        raise MalformedRequest(f"The body is not JSON: {error}.", code="invalid_json") from None
-    if not isinstance(said, dict):
-        raise MalformedRequest("The body is not a JSON object.", code="invalid_json")
-    return said

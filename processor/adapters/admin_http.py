@@ -80,6 +80,8 @@ def _handler(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]
 
     async def handle(request: web.Request) -> web.Response:
         status, body = 200, b""
+        if "origin" in request.headers:  # a page in somebody's browser, which loopback does not keep out
+            return web.Response(status=403, text="not for browsers")
         try:
             parameters = {**request.query, **request.match_info}
             body = encode(await answer(parameters, await request.read()))

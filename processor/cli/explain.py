@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from processor import app
+from processor import admin, app
 from processor.cli.arguments import add_config, add_state, state_of
 from processor.errors import ConfigError, GatewayError
 from processor.state import State
@@ -89,7 +89,7 @@ def _work_out(config: Path | None, state: State, inquiry: dict[str, Any]) -> dic
 async def _fresh(setup: app.Setup, inquiry: bytes) -> dict[str, Any]:
     worker = Worker.of(setup.config, setup.topology)
     try:
-        return await worker.explain(inquiry)
+        return await admin.explain(worker, inquiry)
     finally:
         await worker.close()
 

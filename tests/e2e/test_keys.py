@@ -135,6 +135,8 @@ async def test_the_same_over_http(gateway: Gateway, api_port: int) -> None:
         assert [(await ask(gateway, one)).status_code for one in (key, turned)] == [200, 200]
         wrong = await admin.post("/keys", json={"name": "x", "limits": {"rpm": "many"}})
         assert (wrong.status_code, "rpm" in wrong.json()["error"]["message"]) == (400, True)
+        foreign = await admin.post("/keys/by http/rotate", headers={"origin": "https://example.com"})
+        assert foreign.status_code == 403, "no page in a browser rotates a key"
         assert (await admin.delete("/keys/by http")).json() == {"revoked": "by http"}
         missing = await admin.delete("/keys/written")
         assert missing.status_code == 404
