@@ -23,7 +23,7 @@ CLIENTS = 32
 RPM, TPM = 400, 9000
 USED, ESTIMATED = 20, 60
 """Tokens: what a request's answer says, and about what is reserved for it."""
-TIMEOUT = 0.1
+TIMEOUT = 0.2
 
 
 def configuration(vendor: FakeVendor, redis: str, *, limits: str) -> str:
@@ -60,6 +60,10 @@ async def gateways(folder: Path, count: int, config: str) -> AsyncIterator[list[
         yield running
     finally:
         await asyncio.gather(*(gateway.stop() for gateway in running if gateway.process))
+
+
+_LOST = "limits are counted in each process for now"
+_FOUND = "limits are counted by all replicas together again"
 
 
 class Seen(NamedTuple):
@@ -141,5 +145,6 @@ async def test_trouble_with_redis_in_the_middle_of_load(
     assert {one.status for one in during if one.model == "strict"} == {503}
     assert {one.status for one in after} == {200}, "it is found again by itself"
     assert max(one.seconds for one in seen) < 2, "nobody waits for a store"
-    assert logs.count("limits are counted in each process for now") == 2, "once for each gateway"
-    assert logs.count("limits are counted by all replicas together again") == 2
+    lost, found = (logs.count(line) for line in (_LOST, _FOUND))
+    assert 2 <= lost <= 10, "once for each time that a gateway loses it, not for each of some hundred requests"
+    assert found == lost
