@@ -16,21 +16,27 @@ _RETRY_EVERY = 1.0
 """Seconds between tries, each by one request, while the store does not answer."""
 _UNHURRIED = 1.0
 """Seconds for what no request waits for."""
-_REMEMBERED = 65_536
-"""Admissions of our own that are under way."""
 
 
 class FallbackLimits:
     """Asks the primary store with a bounded wait; on an error or a timeout its local stand-in decides for a while."""
 
-    def __init__(self, primary: LimitStore, local: LimitStore, *, timeout: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        primary: LimitStore,
+        local: LimitStore,
+        *,
+        timeout: float,
+        clock: Callable[[], float],
+        retry_every: float = _RETRY_EVERY,
+    ) -> None:
+        """`timeout` and `retry_every` in seconds, by `clock`, which never goes back."""
         self._primary = primary
         self._local = local
         self._timeout = timeout
         self._clock = clock
+        self._retry_every = retry_every
         self._retry_at = 0.0
-        self._ours: dict[str, None] = {}
-        """The leases that the local store gave."""
         self._late: set[asyncio.Task[Admission]] = set()
         self.degraded = False
         """Whether the primary could not be asked the last time."""
@@ -41,6 +47,7 @@ class FallbackLimits:
         """Take all, or nothing; `degraded` in the answer tells that it was decided here."""
         if not self._is_asked():
             return await self._acquire_here(charges, lease=lease, lease_for=lease_for)
+        trying = self.degraded
         asking = asyncio.ensure_future(self._primary.acquire(charges, lease=lease, lease_for=lease_for))
         try:
             # Not cancelled with the wait: what it takes after all has to be given back.
@@ -54,14 +61,15 @@ class FallbackLimits:
             self._give_back_later(asking, lease)
             raise
         else:
-            self._found()
+            # An answer to what was asked before the loss does not tell that it is over.
+            if trying:
+                self._found()
             return admission
         return await self._acquire_here(charges, lease=lease, lease_for=lease_for)
 
     async def settle(self, taken: Sequence[Taken], actual: Mapping[str, int], *, lease: str) -> None:
         """With the store that admitted it."""
-        if lease in self._ours:
-            del self._ours[lease]
+        if any(one.degraded for one in taken):
             await self._local.settle(taken, actual, lease=lease)
             return
         try:
@@ -87,11 +95,8 @@ class FallbackLimits:
     async def _acquire_here(self, charges: Sequence[Charge], *, lease: str, lease_for: float) -> Admission:
         self.fallbacks += 1
         admission = await self._local.acquire(charges, lease=lease, lease_for=lease_for)
-        if admission.refused is None:
-            while len(self._ours) >= _REMEMBERED:
-                del self._ours[next(iter(self._ours))]
-            self._ours[lease] = None
-        return replace(admission, degraded=True)
+        taken = tuple([replace(one, degraded=True) for one in admission.taken])
+        return replace(admission, taken=taken, degraded=True)
 
     def _is_asked(self) -> bool:
         """While the primary is lost one request after the other tries it, none of them soon after the last."""
@@ -100,14 +105,14 @@ class FallbackLimits:
         now = self._clock()
         if now < self._retry_at:
             return False
-        self._retry_at = now + _RETRY_EVERY
+        self._retry_at = now + self._retry_every
         return True
 
     def _lost(self, why: str) -> None:
         if not self.degraded:
             log.warning("limits are counted in each process for now: %s", why)
         self.degraded = True
-        self._retry_at = self._clock() + _RETRY_EVERY
+        self._retry_at = self._clock() + self._retry_every
 
     def _found(self) -> None:
         if self.degraded:

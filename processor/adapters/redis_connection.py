@@ -21,7 +21,6 @@ def connect(config: RedisConfig) -> Redis:
     from redis.asyncio import BlockingConnectionPool, Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError  # noqa: A004 - the library's word
 
     pool = BlockingConnectionPool.from_url(
         config.url,
@@ -31,7 +30,8 @@ def connect(config: RedisConfig) -> Redis:
         socket_timeout=_ANSWER,
         decode_responses=True,
         protocol=2,
-        # A connection that Redis closed while it was idle is made anew, once.
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+        # A command whose answer was lost may have been done: sent again it would count twice. A connection that Redis
+        # closed while it was idle is noticed, and made anew, before it is used.
+        retry=Retry(NoBackoff(), 0),
     )
     return Redis.from_pool(pool)

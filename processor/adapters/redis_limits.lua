@@ -35,45 +35,50 @@ local function month_begins(month)
 end
 
 -- A minute: a hash of its total `t`, its oldest bucket `o`, its youngest `y`, and a bucket for each second.
+-- A clock that is set back by up to a minute (another server took over) changes nothing; by more, the hash begins anew.
 local function minute(key)
   local known = redis.call('HMGET', key, 't', 'o', 'y')
   local total, oldest, youngest = tonumber(known[1] or 0), tonumber(known[2] or second), tonumber(known[3] or 0)
   local begins = second - WINDOW
-  if oldest < begins and known[1] then
-    for bucket = oldest, math.min(begins - 1, youngest) do
-      local count = redis.call('HGET', key, bucket)
-      if count then
-        total = total - tonumber(count)
-        redis.call('HDEL', key, bucket)
-      end
-    end
+  local function counts(last)
+    local buckets = {}
+    for bucket = oldest, last do buckets[#buckets + 1] = int(bucket) end
+    return buckets, #buckets > 0 and redis.call('HMGET', key, unpack(buckets)) or {}
+  end
+  if known[1] and (youngest < begins or youngest > second + WINDOW) then
+    redis.call('DEL', key)
+    total, oldest, youngest = 0, second, 0
+  elseif oldest < begins then
+    local buckets, found = counts(begins - 1)
+    for _, count in ipairs(found) do total = total - tonumber(count or 0) end
+    redis.call('HDEL', key, unpack(buckets))
     oldest = begins
     redis.call('HSET', key, 't', int(total), 'o', oldest)
   end
   return {
     total = total,
     wait = function(missing)
-      local freed = 0
-      for bucket = oldest, youngest do
-        freed = freed + tonumber(redis.call('HGET', key, bucket) or 0)
-        if freed >= missing then return bucket + WINDOW + 1 - now end
+      local _, found = counts(youngest)
+      for place, count in ipairs(found) do
+        missing = missing - tonumber(count or 0)
+        if missing <= 0 then return oldest + place + WINDOW - now end
       end
       return -1
     end,
-    reset = function() return youngest > 0 and math.max(0, youngest + WINDOW + 1 - now) or 0 end,
-    add = function(cost)
-      local bucket = math.max(second, youngest)
-      youngest = bucket
-      redis.call('HINCRBY', key, bucket, int(cost))
-      redis.call('HSET', key, 't', int(total + cost), 'o', oldest, 'y', bucket)
-      redis.call('EXPIRE', key, WINDOW + 2 + bucket - second)
-      return bucket
+    reset = function() return total > 0 and youngest + WINDOW + 1 - now or 0 end,
+    take = function(cost)
+      youngest, total = math.max(second, youngest), total + cost
+      redis.call('HINCRBY', key, youngest, int(cost))
+      redis.call('HSET', key, 't', int(total), 'o', oldest, 'y', youngest)
+      redis.call('EXPIRE', key, WINDOW + 2 + youngest - second)
+      return youngest
     end,
-    correct = function(slot, difference)
-      if redis.call('HEXISTS', key, slot) == 1 then
-        redis.call('HINCRBY', key, slot, int(difference))
-        redis.call('HSET', key, 't', int(total + difference))
-      end
+    settle = function(slot, difference)
+      local count = redis.call('HGET', key, slot)
+      if not count then return end
+      difference = math.max(difference, -tonumber(count))
+      redis.call('HINCRBY', key, slot, int(difference))
+      redis.call('HSET', key, 't', int(total + difference))
     end,
   }
 end
@@ -82,22 +87,25 @@ end
 local function calendar(key, period)
   local day = math.floor(second / DAY)
   local slot = period == 'day' and day or month_of(day)
-  local ends = period == 'day' and (slot + 1) * DAY or month_begins(slot + 1)
+  local function begins(number) return period == 'day' and number * DAY or month_begins(number) end
   local known = redis.call('HMGET', key, 's', 't')
-  local current = tonumber(known[1] or -1) == slot
-  local total = current and tonumber(known[2]) or 0
+  local current = tonumber(known[1] or -1)
+  -- A clock that was set back a little must not end the period once more.
+  if current == slot + 1 and begins(current) - now <= WINDOW then slot = current end
+  local total = current == slot and tonumber(known[2]) or 0
+  local ends = begins(slot + 1)
   local function reset() return ends - now end
   return {
     total = total,
     wait = reset,
     reset = reset,
-    add = function(cost)
+    take = function(cost)
       redis.call('HSET', key, 's', slot, 't', int(total + cost))
       redis.call('EXPIREAT', key, ends + DAY)
       return slot
     end,
-    correct = function(number, difference)
-      if current and number == slot then redis.call('HINCRBY', key, 't', int(difference)) end
+    settle = function(number, difference)
+      if current == slot and number == slot then redis.call('HSET', key, 't', int(math.max(0, total + difference))) end
     end,
   }
 end
@@ -109,12 +117,12 @@ local function leases(key, lease, seconds)
     total = redis.call('ZCARD', key),
     wait = function() return -1 end,
     reset = function() return 0 end,
-    add = function()
+    take = function()
       redis.call('ZADD', key, now + seconds, lease)
-      redis.call('EXPIRE', key, math.ceil(seconds) + 1)
+      redis.call('EXPIRE', key, math.max(redis.call('TTL', key), math.ceil(seconds) + 1))
       return 0
     end,
-    correct = function() redis.call('ZREM', key, lease) end,
+    settle = function() redis.call('ZREM', key, lease) end,
   }
 end
 
@@ -129,7 +137,7 @@ end
 
 if action == 'settle' then
   for number, counter in ipairs(counters) do
-    counter.correct(tonumber(ARGV[3 * number + 2]), tonumber(ARGV[3 * number + 3]))
+    counter.settle(tonumber(ARGV[3 * number + 2]), tonumber(ARGV[3 * number + 3]))
   end
   return 1
 end
@@ -148,7 +156,7 @@ local taken = action == 'acquire' and refused == 0
 local answer = {taken and 1 or 0, refused, longest < 0 and -1 or math.ceil(longest * 1000)}
 for number, counter in ipairs(counters) do
   local amount, cost = tonumber(ARGV[3 * number + 2]), tonumber(ARGV[3 * number + 3])
-  local slot = taken and counter.add(cost) or 0
+  local slot = taken and counter.take(cost) or 0
   local left = amount - counter.total - (taken and cost or 0)
   answer[#answer + 1] = int(math.max(0, left))
   answer[#answer + 1] = math.ceil(counter.reset() * 1000)

@@ -2,6 +2,8 @@
 
 A minute is a sliding window of one-second buckets. The bucket that has only partly left it still counts, so the window
 is 60 to 61 seconds long: never is more admitted in any 60 seconds than the limit allows, and 60/61 of it can be used.
+
+A clock that is set back by up to a minute changes nothing; by more, and what was counted in its future is forgotten.
 """
 
 from __future__ import annotations
@@ -19,194 +21,221 @@ _MOST = 100_000
 
 
 class _Minute:
-    """Buckets by second."""
+    """Buckets by second, from the oldest to the youngest."""
 
-    __slots__ = ("_buckets", "total")
+    __slots__ = ("_buckets", "_oldest", "_youngest", "total")
 
     def __init__(self) -> None:
         self._buckets: dict[int, int] = {}
+        self._oldest = self._youngest = 0
         self.total = 0
 
     def advance(self, now: float) -> None:
-        oldest = int(now) - _WINDOW
-        while self._buckets and (second := next(iter(self._buckets))) < oldest:
-            self.total -= self._buckets.pop(second)
+        begins = int(now) - _WINDOW
+        if self._oldest >= begins and self._youngest <= begins + 2 * _WINDOW:
+            return
+        if not begins <= self._youngest <= begins + 2 * _WINDOW:
+            self._buckets.clear()
+            self._oldest, self._youngest, self.total = int(now), 0, 0
+        while self._oldest < begins:
+            self.total -= self._buckets.pop(self._oldest)
+            self._oldest = next(iter(self._buckets))
 
-    def add(self, now: float, cost: int) -> int:
+    def take(self, cost: int, now: float, _lease: str, _lease_for: float) -> int:
         # A clock that was set back must not put a bucket behind younger ones.
-        second = max(int(now), next(reversed(self._buckets), 0))
+        second = self._youngest = max(int(now), self._youngest)
+        if not self._buckets:
+            self._oldest = second
         self._buckets[second] = self._buckets.get(second, 0) + cost
         self.total += cost
         return second
 
-    def correct(self, slot: int, difference: int, now: float) -> None:
+    def settle(self, slot: int, difference: int, now: float, _lease: str) -> None:
         self.advance(now)
-        if slot in self._buckets:
+        if (count := self._buckets.get(slot)) is not None:
+            difference = max(difference, -count)
             self._buckets[slot] += difference
             self.total += difference
 
-    def wait(self, now: float, missing: int) -> float:
-        freed = 0
+    def wait(self, missing: int, now: float) -> float:
         for second, count in self._buckets.items():
-            freed += count
-            if freed >= missing:
+            missing -= count
+            if missing <= 0:
                 return second + _WINDOW + 1 - now
         return inf
 
     def reset(self, now: float) -> float:
-        return max(0.0, next(reversed(self._buckets)) + _WINDOW + 1 - now) if self._buckets else 0.0
+        return self._youngest + _WINDOW + 1 - now if self.total else 0.0
 
 
 class _Calendar:
     """One count, of the current day or month."""
 
-    __slots__ = ("_month", "_slot", "total")
+    __slots__ = ("_begins", "_ends", "_slot", "total")
 
-    def __init__(self, *, month: bool) -> None:
-        self._month = month
-        self._slot = 0
-        self.total = 0
+    def __init__(self) -> None:
+        self._slot = self.total = 0
+        self._begins = self._ends = 0.0
+
+    def place(self, now: float) -> tuple[int, float, float]:
+        """The number of the period, when it begins and when it ends."""
+        day = int(now) // _DAY
+        return day, day * _DAY, (day + 1) * _DAY
 
     def advance(self, now: float) -> None:
-        slot = month_of(now) if self._month else int(now) // _DAY
-        if slot > self._slot:
-            self._slot, self.total = slot, 0
+        if not self._begins - _WINDOW <= now < self._ends:
+            self._slot, self._begins, self._ends = self.place(now)
+            self.total = 0
 
-    def add(self, now: float, cost: int) -> int:  # noqa: ARG002 - `advance` has come before
+    def take(self, cost: int, _now: float, _lease: str, _lease_for: float) -> int:
         self.total += cost
         return self._slot
 
-    def correct(self, slot: int, difference: int, now: float) -> None:
+    def settle(self, slot: int, difference: int, now: float, _lease: str) -> None:
         self.advance(now)
         if slot == self._slot:
-            self.total += difference
+            self.total = max(0, self.total + difference)
 
-    def wait(self, now: float, missing: int) -> float:  # noqa: ARG002 - nothing is freed before the end
-        return self.reset(now)
+    def wait(self, _missing: int, now: float) -> float:
+        return self._ends - now
 
     def reset(self, now: float) -> float:
-        end = month_begins(self._slot + 1) if self._month else (self._slot + 1) * _DAY
-        return max(0.0, end - now)
+        return self._ends - now
+
+
+class _Month(_Calendar):
+    __slots__ = ()
+
+    def place(self, now: float) -> tuple[int, float, float]:
+        month = month_of(now)
+        return month, month_begins(month), month_begins(month + 1)
 
 
 class _Leases:
     """Requests under way, and when each is given up for lost."""
 
-    __slots__ = ("_expiries",)
+    __slots__ = ("_expiries", "_first")
 
     def __init__(self) -> None:
         self._expiries: dict[str, float] = {}
+        self._first = inf
+        """No lease ends before."""
 
     @property
     def total(self) -> int:
         return len(self._expiries)
 
     def advance(self, now: float) -> None:
-        while self._expiries and self._expiries[lease := next(iter(self._expiries))] <= now:
-            del self._expiries[lease]
+        if now >= self._first:
+            self._expiries = {lease: ends for lease, ends in self._expiries.items() if ends > now}
+            self._first = min(self._expiries.values(), default=inf)
 
-    def take(self, lease: str, expires: float) -> None:
-        self._expiries[lease] = expires
+    def take(self, _cost: int, now: float, lease: str, lease_for: float) -> int:
+        ends = self._expiries[lease] = now + lease_for
+        self._first = min(self._first, ends)
+        return 0
 
-    def release(self, lease: str) -> None:
+    def settle(self, _slot: int, _difference: int, _now: float, lease: str) -> None:
         self._expiries.pop(lease, None)
 
+    def wait(self, _missing: int, _now: float) -> float:
+        return inf
 
-_Counter = _Minute | _Calendar
+    def reset(self, _now: float) -> float:
+        return 0.0
+
+
+_Counter = _Minute | _Calendar | _Leases
+
+_KINDS: Mapping[Period, type[_Counter]] = {
+    Period.MINUTE: _Minute,
+    Period.DAY: _Calendar,
+    Period.MONTH: _Month,
+    Period.NOW: _Leases,
+}
 
 
 class LimitCounts:
-    """All limits of a process."""
+    """All limits of a process: at most `most` of them, for a moment a request's limits more."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = _MOST) -> None:
+        self._most = most
         self._counters: dict[str, _Counter] = {}
-        self._leases: dict[str, _Leases] = {}
 
     def __len__(self) -> int:
-        return len(self._counters) + len(self._leases)
+        return len(self._counters)
 
     def acquire(self, charges: Sequence[Charge], *, lease: str, lease_for: float, now: float) -> Admission:
         """Take all of it, or nothing."""
-        refused: tuple[float, Limit] | None = None
-        for charge in charges:
-            wait = self._wait(charge, now)
-            if wait > 0 and (refused is None or wait > refused[0]):
-                refused = (wait, charge.limit)
-        taken = () if refused else tuple(self._take(charge, lease, lease_for, now) for charge in charges)
-        standings = tuple(self._standing(charge.limit, now) for charge in charges)
-        if refused is None:
+        if len(self._counters) >= self._most:
+            self._make_room(now)
+        counters = [self._counter_of(charge.limit) for charge in charges]
+        longest, refused = 0.0, -1
+        for place, (charge, counter) in enumerate(zip(charges, counters, strict=True)):
+            counter.advance(now)
+            wait = _wait(charge, counter, now)
+            if wait > longest:
+                longest, refused = wait, place
+        taken: tuple[Taken, ...] = ()
+        if refused < 0:
+            taken = tuple(
+                [
+                    Taken(c, counter.take(c.cost, now, lease, lease_for))
+                    for c, counter in zip(charges, counters, strict=True)
+                ]
+            )
+        standings = tuple([_standing(c.limit, counter, now) for c, counter in zip(charges, counters, strict=True)])
+        if refused < 0:
             return Admission(standings=standings, lease=lease, taken=taken)
-        wait, limit = refused
-        standing = next(standing for standing in standings if standing.limit is limit)
-        return Admission(standings=standings, refused=standing, retry_after=None if wait == inf else wait)
+        return Admission(
+            standings=standings, refused=standings[refused], retry_after=None if longest == inf else longest
+        )
 
     def settle(self, taken: Sequence[Taken], actual: Mapping[str, int], *, lease: str, now: float) -> None:
         """Put what was really used in the place of what was reserved. To be called once for an admission."""
         for one in taken:
-            limit = one.charge.limit
-            if limit.period is Period.NOW:
-                if leases := self._leases.get(limit.name):
-                    leases.release(lease)
-            elif counter := self._counters.get(limit.name):
-                counter.correct(one.slot, actual.get(limit.name, 0) - one.charge.cost, now)
+            name = one.charge.limit.name
+            if counter := self._counters.get(name):
+                counter.settle(one.slot, actual.get(name, 0) - one.charge.cost, now, lease)
 
     def peek(self, limits: Sequence[Limit], *, now: float) -> tuple[Standing, ...]:
-        """How limits stand."""
-        return tuple(self._standing(limit, now) for limit in limits)
-
-    def _wait(self, charge: Charge, now: float) -> float:
-        """Seconds until there is room; 0: now, infinity: nobody can say, or never."""
-        limit = charge.limit
-        if limit.period is Period.NOW:
-            leases = self._leases_of(limit)
-            leases.advance(now)
-            return 0.0 if leases.total < limit.amount else inf
-        counter = self._counter_of(limit)
-        counter.advance(now)
-        missing = counter.total + charge.cost - limit.amount
-        if missing <= 0:
-            return 0.0
-        return inf if charge.cost > limit.amount else counter.wait(now, missing)
-
-    def _take(self, charge: Charge, lease: str, lease_for: float, now: float) -> Taken:
-        limit = charge.limit
-        if limit.period is Period.NOW:
-            self._leases_of(limit).take(lease, now + lease_for)
-            return Taken(charge, 0)
-        return Taken(charge, self._counter_of(limit).add(now, charge.cost))
-
-    def _standing(self, limit: Limit, now: float) -> Standing:
-        if limit.period is Period.NOW:
-            leases = self._leases_of(limit)
-            leases.advance(now)
-            return Standing(limit, max(0, limit.amount - leases.total), 0.0)
-        counter = self._counter_of(limit)
-        counter.advance(now)
-        return Standing(limit, max(0, limit.amount - counter.total), counter.reset(now))
+        """How limits stand; one that nobody has asked for is not remembered for it."""
+        counters = [self._counters.get(limit.name) or _KINDS[limit.period]() for limit in limits]
+        for counter in counters:
+            counter.advance(now)
+        return tuple([_standing(limit, counter, now) for limit, counter in zip(limits, counters, strict=True)])
 
     def _counter_of(self, limit: Limit) -> _Counter:
         counter = self._counters.get(limit.name)
         if counter is None:
-            self._make_room()
-            counter = _Minute() if limit.period is Period.MINUTE else _Calendar(month=limit.period is Period.MONTH)
-            self._counters[limit.name] = counter
+            counter = self._counters[limit.name] = _KINDS[limit.period]()
         return counter
 
-    def _leases_of(self, limit: Limit) -> _Leases:
-        leases = self._leases.get(limit.name)
-        if leases is None:
-            self._make_room()
-            leases = self._leases[limit.name] = _Leases()
-        return leases
+    def _make_room(self, now: float) -> None:
+        """Of too many, those go of which nothing is taken; then those that would soonest be free, and were used least.
 
-    def _make_room(self) -> None:
-        """Of too many, those go of which nothing is taken; then, if need be, all."""
-        if len(self) < _MOST:
-            return
-        self._counters = {name: counter for name, counter in self._counters.items() if counter.total}
-        self._leases = {name: leases for name, leases in self._leases.items() if leases.total}
-        if len(self) >= _MOST:
-            self._counters.clear()
+        A quarter is freed, so that the next time is not soon.
+        """
+        for counter in self._counters.values():
+            counter.advance(now)
+        kept = [(name, counter) for name, counter in self._counters.items() if counter.total]
+        if len(kept) > self._most * 3 // 4:
+            kept.sort(key=lambda named: (named[1].reset(now), named[1].total), reverse=True)
+            del kept[self._most * 3 // 4 :]
+        self._counters = dict(kept)
+
+
+def _wait(charge: Charge, counter: _Counter, now: float) -> float:
+    """Seconds until there is room; 0: now, infinity: nobody can say, or never."""
+    amount = charge.limit.amount
+    missing = counter.total + charge.cost - amount
+    if missing <= 0:
+        return 0.0
+    return inf if charge.cost > amount else counter.wait(missing, now)
+
+
+def _standing(limit: Limit, counter: _Counter, now: float) -> Standing:
+    return Standing(limit, max(0, limit.amount - counter.total), counter.reset(now))
 
 
 def month_of(now: float) -> int:

@@ -76,6 +76,8 @@ class Taken:
     charge: Charge
     slot: int
     """The bucket it was counted in: seconds since the epoch for a minute, the period's number for a day or month."""
+    degraded: bool = False
+    """Whether this process counted it, for want of the store that replicas share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import cast
+from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 
-from processor.adapters.fallback_limits import FallbackLimits
 from processor.adapters.local_limits import LocalLimits
 from processor.adapters.redis_connection import connect
 from processor.adapters.redis_limits import RedisLimits
 from processor.config import RedisConfig
-from processor.policy.limit_counts import LimitCounts, month_begins, month_of
-from processor.policy.limits import Charge, Limit, Period, Unit
+from processor.policy.limit_counts import month_begins, month_of
+from processor.policy.limits import Admission, Charge, Limit, Period, Unit
 from processor.ports import LimitStore, StoreError
 from tests.support.gateway import until_async
 from tests.support.redis_server import RedisServer
-from tests.support.slow_proxy import SlowProxy
 
 RPM = Limit(subject="key:a", unit=Unit.REQUESTS, period=Period.MINUTE, amount=3)
 TPM = Limit(subject="key:a", unit=Unit.TOKENS, period=Period.MINUTE, amount=100)
@@ -147,152 +145,102 @@ async def test_one_admission_is_one_call_on_keys_of_one_tag_that_all_expire(redi
     assert all([await redis.ttl(key) > 0 for key in keys])
 
 
-STEPS = st.lists(
-    st.tuples(st.sampled_from([RPM, TPM, DAY, MONTH]), st.integers(0, 120), st.none() | st.integers(0, 150)),
+class AtTime(Redis):
+    """Runs scripts at the time that the list `{clock}` holds: seconds, and microseconds."""
+
+    def register_script(self, script: str | bytes | memoryview) -> AsyncScript:  # type: ignore[override] # of both kinds
+        assert isinstance(script, str)
+        assert "redis.call('TIME')" in script
+        return super().register_script(script.replace("redis.call('TIME')", "redis.call('LRANGE', '{clock}', 0, 1)"))
+
+
+@dataclass(slots=True)
+class Clock:
+    """Of both: in microseconds since the epoch."""
+
+    redis: Redis
+    now: int = 0
+
+    def __call__(self) -> float:
+        return self.now // 10**6 + self.now % 10**6 / 1e6
+
+    async def set(self, now: int) -> None:
+        self.now = now
+        async with self.redis.pipeline() as pipe:
+            pipe.delete("{clock}")
+            pipe.rpush("{clock}", now // 10**6, now % 10**6)
+            await pipe.execute()
+
+
+PAUSES = st.sampled_from([-4000.0, -20.0, 0.0, 0.35, 1.0, 7.25, 59.5, 60.0, 61.0, 200.0, 86_400.0, 9e6]) | st.floats(
+    0, 90
+)
+WANTED = st.lists(
+    st.tuples(st.sampled_from([RPM, TPM, DAY, MONTH, NOW]), st.integers(0, 120)),
     min_size=1,
-    max_size=12,
+    max_size=4,
+    unique_by=lambda wanted: wanted[0].name,
 )
+STEPS = st.lists(st.tuples(PAUSES, WANTED, st.none() | st.integers(0, 150)), min_size=1, max_size=12)
+FROM_2100_TO_2400 = st.integers(4_102_444_800 * 10**6, 13_569_465_600 * 10**6)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=STEPS)
-async def test_redis_and_the_process_count_alike(redis: Redis, steps: list[tuple[Limit, int, int | None]]) -> None:
-    await redis.flushall()
-    there, here = RedisLimits(redis, "same"), LocalLimits(time.time)
-    for number, (limit, cost, actual) in enumerate(steps):
-        both = [await store.acquire([charge(limit, cost)], lease=str(number), lease_for=9) for store in (there, here)]
-        told = [(found.refused is None, [s.remaining for s in found.standings]) for found in both]
-        assert told[0] == told[1]
-        if actual is not None:
-            for store, found in zip(cast("list[LimitStore]", [there, here]), both, strict=True):
-                await store.settle(found.taken, {limit.name: actual}, lease=str(number))
-        assert [s.remaining for s in await there.peek([limit])] == [s.remaining for s in await here.peek([limit])]
+def told(found: Admission) -> tuple[object, ...]:
+    """What an admission says, but for fractions of a millisecond."""
+    refused = found.refused and found.refused.limit.name
+    times = [found.retry_after, *(standing.reset for standing in found.standings)]
+    rounded = [None if time is None else pytest.approx(time, abs=0.002) for time in times]
+    return refused, [one.slot for one in found.taken], [standing.remaining for standing in found.standings], rounded
 
 
-@given(
-    asked=st.lists(st.tuples(st.floats(0, 9), st.integers(1, 40), st.integers(0, 60)), max_size=200),
-    amount=st.integers(1, 120),
-)
-def test_no_sixty_seconds_ever_hold_more_than_the_limit(asked: list[tuple[float, int, int]], amount: int) -> None:
-    limit = Limit(subject="k", unit=Unit.TOKENS, period=Period.MINUTE, amount=amount)
-    counts, now, admitted = LimitCounts(), 1_790_000_000.0, list[tuple[float, int]]()
-    for pause, cost, used in asked:
-        now += pause
-        found = counts.acquire([charge(limit, cost)], lease="a", lease_for=9, now=now)
-        if found.refused is None:
-            kept = min(used, cost)
-            counts.settle(found.taken, {limit.name: kept}, lease="a", now=now)
-            admitted.append((now, kept))
-            window = sum(tokens for at, tokens in admitted if now - 60 < at)
-            assert window <= amount
-        elif found.retry_after is not None:
-            assert 0 < found.retry_after <= 61
-            again = counts.acquire([charge(limit, cost)], lease="a", lease_for=9, now=now + found.retry_after)
-            assert again.refused is None, "it is admitted when it was said to be"
-            counts.settle(again.taken, {}, lease="a", now=now + found.retry_after)
-            now += found.retry_after
-
-
-def test_nearly_all_of_a_limit_can_be_used() -> None:
-    limit = Limit(subject="k", unit=Unit.REQUESTS, period=Period.MINUTE, amount=600)
-    counts, start = LimitCounts(), 1_790_000_000.3
-    admitted = sum(
-        counts.acquire([charge(limit)], lease="a", lease_for=9, now=start + step / 20).refused is None
-        for step in range(20 * 1200)
-    )
-    assert admitted >= 0.97 * 600 * 20
-
-
-@given(st.lists(st.tuples(st.sampled_from([RPM, TPM, DAY, MONTH, NOW]), st.integers(0, 90)), max_size=40))
-def test_what_is_given_back_leaves_nothing_behind(asked: list[tuple[Limit, int]]) -> None:
-    counts, now = LimitCounts(), 1_790_000_000.0
-    held = []
-    for number, (limit, cost) in enumerate(asked):
-        found = counts.acquire([charge(limit, cost)], lease=str(number), lease_for=900, now=now + number / 10)
-        held.append((str(number), found.taken))
-    for lease, taken in held:
-        counts.settle(taken, {}, lease=lease, now=now + 5)
-    standings = counts.peek([RPM, TPM, DAY, MONTH, NOW], now=now + 5)
-    assert [s.remaining for s in standings] == [s.limit.amount for s in standings]
-
-
-@given(st.floats(0, 4e9))
-def test_months_begin_and_end_with_the_calendar(now: float) -> None:
-    month = month_of(now)
-    assert month_begins(month) <= now < month_begins(month + 1)
-
-
-@pytest_asyncio.fixture
-async def proxy(server: RedisServer) -> AsyncIterator[SlowProxy]:
-    async with SlowProxy(server.port) as running:
-        yield running
-
-
-async def fallback(port: int) -> tuple[FallbackLimits, Redis]:
-    redis = connect(RedisConfig(url=f"redis://127.0.0.1:{port}/0"))
-    primary, local = RedisLimits(redis, "test"), LocalLimits(time.time)
-    return FallbackLimits(primary, local, timeout=0.1, clock=time.monotonic), redis
-
-
-async def admit(store: LimitStore, lease: str) -> bool:
-    found = await store.acquire([charge(TPM, 1)], lease=lease, lease_for=LEASE)
-    await store.settle(found.taken, {TPM.name: 1}, lease=lease)
-    return found.degraded
-
-
-@pytest.mark.parametrize("trouble", ["slow", "dead"])
-async def test_a_store_that_does_not_answer_in_time_is_stood_in_for_until_it_does(
-    redis: Redis, proxy: SlowProxy, trouble: str
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(start=FROM_2100_TO_2400, steps=STEPS)
+async def test_redis_and_the_process_count_alike_at_any_time(
+    redis: Redis, start: int, steps: list[tuple[float, list[tuple[Limit, int]], int | None]]
 ) -> None:
-    store, connection = await fallback(proxy.port)
-    assert not await admit(store, "before")
-    proxy.delay, proxy.dead = (0.5, False) if trouble == "slow" else (0.0, True)
-    degraded = [await admit(store, f"while {number}") for number in range(20)]
-    assert all(degraded)
-    assert store.degraded
-    assert store.fallbacks == 20
-    proxy.delay, proxy.dead = 0.0, False
-
-    async def recovered() -> bool:
-        return not await admit(store, "after")
-
-    await until_async(recovered, within=10, what="the store to be asked again")
-    assert not store.degraded
-    await store.close()
-    await connection.aclose()
-
-
-async def test_a_redis_that_is_killed_and_started_again_is_found_again(tmp_path: Path) -> None:
-    async with RedisServer(tmp_path / "own") as server:
-        store, connection = await fallback(server.port)
-        assert not await admit(store, "before")
-        await server.stop()
-        assert await admit(store, "while")
-        await server.start()
-
-        async def recovered() -> bool:
-            return not await admit(store, "after")
-
-        await until_async(recovered, within=10, what="the store to be asked again")
-        await store.close()
-        await connection.aclose()
+    await redis.flushall()
+    clock = Clock(redis)
+    await clock.set(start)
+    there, here = RedisLimits(AtTime(connection_pool=redis.connection_pool), "same"), LocalLimits(clock)
+    both: tuple[LimitStore, ...] = (there, here)
+    for number, (pause, wanted, actual) in enumerate(steps):
+        await clock.set(clock.now + int(pause * 10**6))
+        charges = [charge(limit, 1 if limit is NOW else cost) for limit, cost in wanted]
+        first, second = [await store.acquire(charges, lease=str(number), lease_for=100.0) for store in both]
+        assert told(first) == told(second)
+        if actual is not None:
+            for store, found in zip(both, (first, second), strict=True):
+                await store.settle(found.taken, {limit.name: actual for limit, _ in wanted}, lease=str(number))
+        limits = [limit for limit, _ in wanted]
+        assert [s.remaining for s in await there.peek(limits)] == [s.remaining for s in await here.peek(limits)]
 
 
-async def test_what_a_late_answer_took_is_given_back(redis: Redis, proxy: SlowProxy) -> None:
-    store, connection = await fallback(proxy.port)
-    await admit(store, "warm")
-    proxy.delay = 0.3
-    found = await store.acquire([charge(NOW)], lease="late", lease_for=LEASE)
-    assert found.degraded
-    proxy.delay = 0.0
-    direct = RedisLimits(redis, "test")
+async def test_the_longest_lease_keeps_the_others(redis: Redis) -> None:
+    store = RedisLimits(redis, "p")
+    await store.acquire([charge(NOW)], lease="long", lease_for=900)
+    await store.acquire([charge(NOW)], lease="short", lease_for=1)
+    (key,) = await redis.keys("*")
+    assert await redis.ttl(key) > 800
 
-    async def free() -> bool:
-        return (await direct.peek([NOW]))[0].remaining == NOW.amount
 
-    await until_async(free, within=5, what="the late admission to be given back")
-    await store.close()
-    await connection.aclose()
+async def test_a_connection_that_redis_closed_is_made_anew_before_it_is_used(redis: Redis) -> None:
+    store = RedisLimits(redis, "p")
+    assert (await store.acquire([charge(RPM)], lease="a", lease_for=LEASE)).refused is None
+    async with redis.client() as other:
+        await other.client_kill_filter(_type="normal", skipme=True)
+
+        async def closed() -> bool:
+            return len(await other.client_list()) == 1
+
+        await until_async(closed, within=3, what="the connection to be closed")
+    assert (await store.acquire([charge(RPM)], lease="b", lease_for=LEASE)).refused is None
+
+
+async def test_a_script_that_redis_has_forgotten_is_sent_again(redis: Redis) -> None:
+    store = RedisLimits(redis, "p")
+    await store.acquire([charge(RPM)], lease="a", lease_for=LEASE)
+    await redis.script_flush()
+    assert (await store.acquire([charge(RPM)], lease="b", lease_for=LEASE)).standings[0].remaining == 1
 
 
 async def test_an_error_names_no_address() -> None:

@@ -10,7 +10,10 @@ _PIECE = 65_536
 
 
 class SlowProxy:
-    """Forwards to a port. `delay` (seconds) holds back each piece of the server's answers; `dead` all of them."""
+    """Forwards to a port. `delay` (seconds) holds back each piece of the server's answers; `dead` all of them.
+
+    `cut`: the next answer is not given, and its connection closed.
+    """
 
     def __init__(self, port: int) -> None:
         self._target = port
@@ -18,6 +21,7 @@ class SlowProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self.delay = 0.0
         self.dead = False
+        self.cut = False
 
     @property
     def port(self) -> int:
@@ -55,6 +59,9 @@ class SlowProxy:
                     await asyncio.sleep(self.delay)
                 if slow and self.dead:
                     continue
+                if slow and self.cut:
+                    self.cut = False
+                    break
                 writer.write(piece)
                 await writer.drain()
         writer.close()
