@@ -26,6 +26,7 @@ from bench.running import Command, free_port, start
 KEY = "sk-bench-chaos"
 _CHUNKS = ("alpha ", "beta ", "gamma ")
 _USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+_CUT = "cut after content"
 _PROGRESS = 60.0
 """Seconds between lines."""
 _SETTLED = 12.0
@@ -81,6 +82,12 @@ def _hang(_: bool) -> bytes:
     raise Hang
 
 
+def _cut(stream: bool) -> bytes:
+    """Cut after the first content: nobody can make that good."""
+    whole = _good(stream)
+    return whole[: whole.index(_CHUNKS[0].encode()) + 60]
+
+
 FAULTS: dict[str, Callable[[bool], bytes]] = {
     "500": _error(500),
     "503": _error(503),
@@ -91,7 +98,12 @@ FAULTS: dict[str, Callable[[bool], bytes]] = {
     "cut before content": _half,
     "an error inside": _inside,
     "black hole": _hang,
+    _CUT: _cut,
 }
+_AT_RANDOM = [name for name in FAULTS if name != _CUT]
+_RESETTING = frozenset({"reset", "cut headers", "cut before content"})
+CUT = "cut after content, and it shows"
+"""What a client sees of a cut that it was right to be told of."""
 
 
 @dataclass(slots=True)
@@ -99,6 +111,8 @@ class Vendor:
     """Answers, or fails so many of its calls."""
 
     share: float
+    cuts: float
+    """The share of streams that break off after content."""
     chance: random.Random
     faults: Counter[str] = field(default_factory=Counter)
     calls: int = 0
@@ -119,7 +133,7 @@ class Vendor:
         )
         stream = b'"stream":true' in (await reader.readexactly(length)).replace(b" ", b"")
         self.calls += 1
-        name = self.chance.choice(list(FAULTS)) if self.chance.random() < self.share else ""
+        name = self._fault(stream)
         self.faults[name or "none"] += 1
         try:
             writer.write(FAULTS[name](stream) if name else _good(stream))
@@ -127,11 +141,18 @@ class Vendor:
             await reader.read()  # until the gateway gives up
             raise
         await writer.drain()
-        if name in ("reset", "cut headers", "cut before content"):
+        if name == _CUT:
+            return False
+        if name in _RESETTING:
             raw = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             return False
         return True
+
+    def _fault(self, stream: bool) -> str:
+        if stream and self.chance.random() < self.cuts:
+            return _CUT
+        return self.chance.choice(_AT_RANDOM) if self.chance.random() < self.share else ""
 
 
 @dataclass(slots=True)
@@ -141,13 +162,21 @@ class Seen:
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
 
+    @property
+    def total(self) -> int:
+        """Requests."""
+        return sum(self.outcomes.values())
+
+    @property
+    def answered(self) -> float:
+        """The share of those that could be: nobody can make good what is cut after content."""
+        return self.outcomes["answered"] / max(self.total - self.outcomes[CUT], 1)
+
     def line(self) -> str:
-        total = sum(self.outcomes.values())
         ordered = sorted(self.seconds)
         p50, p99 = (ordered[int(len(ordered) * share)] * 1000 for share in (0.5, 0.99)) if ordered else (0.0, 0.0)
-        answered = 100 * self.outcomes["answered"] / max(total, 1)
         rest = "".join(f"; {name}: {count}" for name, count in self.outcomes.most_common() if name != "answered")
-        return f"{total} requests, {answered:.3f} % answered, p50 {p50:.1f} ms, p99 {p99:.0f} ms{rest}"
+        return f"{self.total} requests, {100 * self.answered:.3f} % answered, p50 {p50:.1f} ms, p99 {p99:.0f} ms{rest}"
 
 
 def main() -> int:
@@ -157,6 +186,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=16, help="at once (default 16)")
     parser.add_argument("--pause-ms", type=float, default=50.0, help="of a client between two requests (default 50)")
     parser.add_argument("--share", type=float, default=0.3, help="of calls that fail (default 0.3)")
+    parser.add_argument("--cuts", type=float, default=0.0, help="of streams that break off after content (default 0)")
     parser.add_argument("--attempts", type=int, default=6, help="of a request at most (default 6)")
     parser.add_argument("--seed", type=int, default=1)
     return uvloop.run(_run(parser.parse_args()))
@@ -164,7 +194,7 @@ def main() -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     chance = random.Random(args.seed)
-    vendors = [Vendor(args.share, random.Random(args.seed + number)) for number in range(3)]
+    vendors = [Vendor(args.share, args.cuts, random.Random(args.seed + number)) for number in range(3)]
     servers = [await asyncio.start_server(vendor.serve, "127.0.0.1", 0) for vendor in vendors]
     ports = [server.sockets[0].getsockname()[1] for server in servers]
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
@@ -175,7 +205,7 @@ async def _run(args: argparse.Namespace) -> int:
         running = await asyncio.to_thread(lambda: start(command, port=port, ready="/healthz", folder=folder))
         try:
             seen, steady = await _load(args, port, running.process.pid, chance)
-            recorded = await _recorded(folder / "state" / "usage.db", sum(seen.outcomes.values()))
+            recorded = await _recorded(folder / "state" / "usage.db", seen.total)
         finally:
             await asyncio.to_thread(running.stop)
             for server in servers:
@@ -186,8 +216,7 @@ async def _run(args: argparse.Namespace) -> int:
     print(f"total: {seen.line()}")
     print(f"usage records: {recorded}")
     print(f"processes: {'the same from beginning to end' if steady else 'SOME ENDED'}")
-    total = sum(seen.outcomes.values())
-    good = seen.outcomes["answered"] / total > 0.999 and steady and recorded.complete(seen)
+    good = seen.answered > 0.999 and steady and recorded.complete(seen)
     return 0 if good else 1
 
 
@@ -234,25 +263,49 @@ async def _load(args: argparse.Namespace, port: int, pid: int, chance: random.Ra
 
 async def _ask(http: httpx.AsyncClient, *, stream: bool) -> str:
     body = {"model": "chaos", "messages": [{"role": "user", "content": "Say it."}], "stream": stream}
+    received = b""
     try:
-        answer = await http.post("/v1/chat/completions", json=body)
+        async with http.stream("POST", "/v1/chat/completions", json=body) as answer:
+            async for piece in answer.aiter_bytes():
+                received += piece
     except httpx.HTTPError as error:
-        return type(error).__name__
+        return CUT if stream and _shows_a_cut(received) else type(error).__name__
     if answer.status_code != 200:
-        return f"{answer.status_code} {answer.json()['error']['code']}"
+        return f"{answer.status_code} {json.loads(received)['error']['code']}"
     if stream:
-        events = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ")]
-        said = [json.loads(event)["choices"] for event in events if event != "[DONE]"]
-        text = "".join(choices[0]["delta"].get("content") or "" for choices in said if choices)
-        whole = events[-1] == "[DONE]"
+        text, whole = _said(received)
     else:
-        text, whole = answer.json()["choices"][0]["message"]["content"], True
+        text, whole = json.loads(received)["choices"][0]["message"]["content"], True
     return "answered" if whole and text == "".join(_CHUNKS) else "WRONG ANSWER"
 
 
+def _said(received: bytes) -> tuple[str, bool]:
+    """The text of a stream, and whether it says that it is whole."""
+    events = [line[6:] for line in received.decode().splitlines() if line.startswith("data: ")]
+    said = [json.loads(event).get("choices") for event in events if event != "[DONE]"]
+    text = "".join(choices[0]["delta"].get("content") or "" for choices in said if choices)
+    return text, events[-1:] == ["[DONE]"]
+
+
+def _shows_a_cut(received: bytes) -> bool:
+    """Whether some of the answer came before the connection broke off, and nothing says that it is whole."""
+    text, whole = _said(received)
+    return bool(text) and "".join(_CHUNKS).startswith(text) and not whole
+
+
 def _memory(pid: int) -> str:
-    sizes = sorted((process.rss // 2**20 for process in tree(pid)), reverse=True)
-    return f"memory of the processes {sizes} MiB"
+    held = sorted((_name(process.pid), process.rss // 2**20) for process in tree(pid))
+    return "MiB: " + ", ".join(f"{name} {size}" for name, size in held)
+
+
+def _name(pid: int) -> str:
+    """What a process of the gateway is: `envoy`, `up`, `worker`."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return "ended"
+    after = words.index("processor") + 1 if "processor" in words else 0
+    return Path(words[after]).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,17 +315,26 @@ class Records:
     count: int
     distinct: int
     answered: int
+    """Those with the vendor's own count."""
     tokens: int
+    """Of these."""
+    partial: int
+    stray: int
+    """Tokens of requests that nobody answered."""
 
     def complete(self, seen: Seen) -> bool:
-        """Each request once, and ten tokens for each that was answered."""
-        answered = seen.outcomes["answered"]
-        return self.count == self.distinct == sum(seen.outcomes.values()) and self.tokens == 10 * answered
+        """Each request once; ten tokens for each that was answered, and none for those that nobody did."""
+        answered, cut = seen.outcomes["answered"], seen.outcomes[CUT]
+        counts = (self.count, self.distinct, self.answered, self.partial, self.tokens, self.stray)
+        return counts == (seen.total, seen.total, answered, cut, 10 * answered, 0)
 
 
 async def _recorded(path: Path, wanted: int) -> Records:
     ends = time.monotonic() + _SETTLED
-    query = """SELECT count(*), count(DISTINCT request_id), sum(status = 200), sum(input_tokens + output_tokens)
+    query = """SELECT count(*), count(DISTINCT request_id), sum(usage_source = 'provider'),
+                      sum((input_tokens + output_tokens) * (usage_source = 'provider')),
+                      sum(usage_source = 'partial'),
+                      sum((input_tokens + output_tokens) * (usage_source NOT IN ('provider', 'partial')))
                FROM usage WHERE operation = 'chat'"""
     while True:
         with sqlite3.connect(path) as db:

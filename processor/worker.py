@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from processor import names
@@ -18,7 +19,7 @@ from processor.adapters.redis_limits import RedisLimits
 from processor.config import Config
 from processor.exchange.access import Keyring
 from processor.exchange.alerts import Alerts
-from processor.exchange.answering import Observations
+from processor.exchange.answering import Observations, record_cut
 from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
 from processor.exchange.gate import Gate, GateExchange, Passages
@@ -85,12 +86,13 @@ class Worker:
         limiter = Limiter(
             store=shared.limits if shared else local, keys=KeyLimits(config.teams), prices=Prices(topology.prices)
         )
-        settling = Settling(limiter)
+        ledger, settling = Ledger(time.monotonic), Settling(limiter)
+        ledger.on_over.append(settling)
         return Worker(
             config=config,
             topology=topology,
             keyring=keyring,
-            ledger=Ledger(time.monotonic, settling),
+            ledger=ledger,
             healths=healths,
             chooser=Chooser(healths=healths, clock=time.monotonic, chance=random.random),
             limiter=limiter,
@@ -126,6 +128,7 @@ class Worker:
             epoch=time.time,
             caller=caller,
         )
+        self.ledger.on_over.append(partial(record_cut, observations))
         passages = Passages(self.settling.passed)
         gate = Gate(settings=self.config.passthrough, keyring=self.keyring, limiter=self.limiter, passages=passages)
         return Servicer(

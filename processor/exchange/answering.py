@@ -45,7 +45,8 @@ _LATE = ("The vendor did not begin to answer in time.", "upstream_timeout")
 _STALLED = ("The vendor stopped in the middle of its answer.", "upstream_stalled")
 _ENDLESS = ("The vendor did not finish its answer in time.", "upstream_timeout")
 
-_TO_CLIENT = frozenset({"content-type", "cache-control", "date", "retry-after", "retry-after-ms"})
+_PAUSES = ("retry-after", "retry-after-ms")
+_TO_CLIENT = frozenset({"content-type", "cache-control", "date", *_PAUSES})
 """What of a vendor's headers a client sees in OpenAI mode."""
 
 _Facts = dict[str, str | float]
@@ -175,11 +176,11 @@ class Answering:
         """
         if self._over:
             return
-        request_id = self._sent.request_id
         if self._begun:
-            self._observations.write(request_id, **self._settled(finished=False))
+            self._sent.plan.cut = self._settled(finished=False)
             return
-        self._observations.write(request_id, sent_input_tokens=estimate_tokens(self._sent.plan.size))
+        size = self._sent.plan.size
+        self._observations.write(self._sent.request_id, sent_input_tokens=estimate_tokens(size))
         if self._sent.first_by is not None and now >= self._sent.first_by:
             self._note_silence(now)
 
@@ -192,7 +193,7 @@ class Answering:
 
     def _ended(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
         """What ends the answer; where trailers follow, the body's last piece is not its end."""
-        if not self._trailers or self.pending:
+        if not self._trailers or self.pending or any(isinstance(action, Respond) for action in actions):
             return actions
         return (*(_open_ended(action) for action in actions if not _is_empty(action)), EndTrailers())
 
@@ -340,18 +341,19 @@ class Answering:
         self._sent.plan.answered = True
         told = self._told(error, verdict)
         body = self._sent.errors.body(told)
-        if not (self._received or ended):
-            # Before the vendor's first piece Envoy takes none of ours.
+        if not (self._received and ended):
+            # Only the last piece of the vendor's body is an end for ours: without it the client would wait for one.
             return (self._respond(told, body),)
         headers = ((":status", str(told.status)), ("content-length", str(len(body))), JSON_TYPE)
         facts: _Facts = {"error": told.code, "usage_source": UsageSource.NONE}
         return (self._begin(headers, facts), Send(body, ended))
 
     def _respond(self, error: UpstreamError, body: bytes) -> Respond:
-        """Answer in the place of held headers that no body has followed."""
+        """Answer in the place of the held headers, and be done with the vendor."""
         self._begun = True
         self.deadline = None
-        told = (*self._attempt_headers(), JSON_TYPE)
+        kept = ((name, self._headers[name]) for name in _PAUSES if name in self._headers)
+        told = (*self._attempt_headers(), JSON_TYPE, *kept)
         return Respond(
             error.status, body, told, {**self._failed_facts(), "error": error.code, "usage_source": UsageSource.NONE}
         )
@@ -417,6 +419,12 @@ def _continuation(sent: Sent) -> Continuation | None:
     """Only what may be rescued is listened to."""
     chats = sent.plan.operation is Operation.CHAT and sent.asked.stream
     return Continuation() if sent.plan.model.rescues and chats else None
+
+
+def record_cut(observations: Observations, plan: Plan) -> None:
+    """A request is over: if its last answer was cut, Envoy's metadata does not tell what that came to."""
+    if plan.cut:
+        observations.write(plan.request_id, **plan.cut)
 
 
 def removed(headers: Headers, kept: HeaderPairs, allowed: frozenset[str]) -> tuple[str, ...]:

@@ -75,10 +75,18 @@ class Plan:
     """What that answer came to, as far as is known."""
     money: Money | None = None
     """What it cost, where that is known."""
+    cut: dict[str, str | float] = field(default_factory=dict)
+    """What is to be recorded of an answer that was cut, unless another attempt follows."""
     parties: int = 1
     """The exchanges that still work on it: the listener's side, and the attempts under way."""
     not_before: dict[TargetKey, float] = field(default_factory=dict)
     """When a target that asked for a pause may be asked again, in the ledger's clock."""
+
+    def begin(self, attempt: int) -> None:
+        """An attempt has reached us: what the one before came to no longer counts."""
+        self.heard = attempt
+        self.answered, self.answered_by = False, ""
+        self.tally, self.money, self.cut = None, None, {}
 
     def asks_again(self, attempt: int) -> bool:
         """Whether an attempt is at a target that has failed this request before."""
@@ -102,9 +110,10 @@ class Plan:
 class Ledger:
     """Plans by request id, bounded in age and bytes."""
 
-    def __init__(self, clock: Callable[[], float], on_over: Callable[[Plan], None] | None = None) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._on_over = on_over
+        self.on_over: list[Callable[[Plan], None]] = []
+        """Told of every request that is over."""
         self.retries = RetryBudget()
         """Knows the live requests of each model."""
         self._plans: OrderedDict[str, Plan] = OrderedDict()
@@ -139,8 +148,8 @@ class Ledger:
         plan.parties -= 1
         if not plan.parties:
             self._discard(plan.request_id)
-            if self._on_over:
-                self._on_over(plan)
+            for told in self.on_over:
+                told(plan)
 
     def _discard(self, request_id: str) -> None:
         if plan := self._plans.pop(request_id, None):

@@ -171,7 +171,7 @@ class UpstreamExchange:
         if not attempt or translator is None:
             return _local(GatewayError("The gateway's routes do not match its plan; send the request again."), errors)
         self._upstream.unreached.note(plan, before=attempt)
-        plan.heard = attempt
+        plan.begin(attempt)
         self._plan = plan
         ledger.join(plan)
         asked = plan.asked(target)

@@ -10,8 +10,8 @@ import itertools
 import json
 import re
 import time
-from collections import defaultdict
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,19 +19,33 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-import trustme
 
 from tests.support.fake_vendor import FakeVendor, Reply
 from tests.support.fake_vendor_http import Received
 from tests.support.fake_vendor_openai import openai_error
-from tests.support.faults import FAULTS, TEXT, UNREACHABLE, USAGE, Fault, both, good
+from tests.support.faults import (
+    EMPTY,
+    FAULTS,
+    LARGE,
+    OPEN,
+    TEXT,
+    UNREACHABLE,
+    USAGE,
+    Vendors,
+    both,
+    cut_at_once,
+    done_and_held_open,
+    good,
+    stalled_after_content,
+    untrusted_tls,
+)
 from tests.support.gateway import KEY_SHA256, Gateway, free_port
 
 PATIENCE = 0.5
 """Seconds to the first content, and between two pieces."""
 DOCUMENT = Path(__file__).parents[2] / "docs/failover.md"
 _ROW = re.compile(r"^\| (.+ \| (?:whole|streamed) \| .+) \|$", re.MULTILINE)
-_AT_ONCE = 8
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +73,7 @@ async def vendor(vendors: Vendors) -> AsyncIterator[FakeVendor]:
 
 @pytest_asyncio.fixture(scope="module")
 async def gateway(vendor: FakeVendor, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gateway]:
-    strangers = trustme.CA()
-    context = strangers.issue_cert("localhost")
-    async with tls_server(context) as tls_port:
+    async with untrusted_tls() as tls_port:
         hosts = {
             "connection-refused": f"http://127.0.0.1:{free_port()}",
             "TLS-failure": f"https://localhost:{tls_port}",
@@ -69,7 +81,7 @@ async def gateway(vendor: FakeVendor, tmp_path_factory: pytest.TempPathFactory) 
         }
         providers = {"first": f"{vendor.url}/first", "second": f"{vendor.url}/second", **hosts}
         entries = "\n".join(f"  {n}: {{dialect: openai, base_url: {url}, connect: 2s}}" for n, url in providers.items())
-        retry = f"retry: {{attempts: 2, ttft: {PATIENCE}s, idle: {PATIENCE}s}}"
+        retry = f"retry: {{attempts: 2, ttft: {PATIENCE}s, idle: {PATIENCE}s, budget: 100%}}"
         models = "\n".join(
             f"  alone-{name}: {{targets: [{{provider: {name}, model: a}}], {retry}}}\n"
             f"  backed-{name}: {{targets: [{{provider: {name}, model: a}}, {{provider: second, model: b}}], {retry}}}"
@@ -81,46 +93,15 @@ providers:
 {entries}
 models:
 {models}
+  twice-first: {{targets: [{{provider: first, model: a}}, {{provider: first, model: b}}], {retry}}}
+  saved:
+    rescue: restart
+    targets: [{{provider: first, model: a}}, {{provider: second, model: b}}]
+    {retry}
 keys: [{{name: tests, sha256: {KEY_SHA256}}}]
 """
         async with Gateway(tmp_path_factory.mktemp("faults"), config) as running:
             yield running
-
-
-class tls_server:  # noqa: N801 - used as a function
-    """A TLS server with a certificate that nobody trusts."""
-
-    def __init__(self, certificate: trustme.LeafCert) -> None:
-        import ssl
-
-        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        certificate.configure_cert(self._context)
-
-    async def __aenter__(self) -> int:
-        self._server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=self._context)
-        return int(self._server.sockets[0].getsockname()[1])
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-
-
-class Vendors:
-    """Answers each request by what its prompt says: which fault is wanted of the first vendor."""
-
-    def __init__(self) -> None:
-        self.faults: dict[str, Fault] = {}
-        self.tried: defaultdict[str, list[str]] = defaultdict(list)
-
-    def __call__(self, request: Received) -> Reply:
-        asked = request.json()
-        prompt, stream = asked["messages"][0]["content"], bool(asked.get("stream"))
-        provider = request.path.split("/")[1]
-        self.tried[prompt].append(provider)
-        if provider == "second":
-            return good(stream=stream)
-        fault = self.faults[prompt]
-        answer = fault.streamed if stream else fault.whole
-        return answer if isinstance(answer, Reply) else answer(request)
 
 
 async def ask(gateway: Gateway, vendors: Vendors, model: str, prompt: str, *, stream: bool) -> Seen:
@@ -140,7 +121,20 @@ async def ask(gateway: Gateway, vendors: Vendors, model: str, prompt: str, *, st
     assert elapsed < 2 * PATIENCE + 8, "nobody hangs beyond the limits"
     record = await gateway.record_of(answer)
     client_saw = _client(answer.status_code, text, stream=stream, broken=broken)
+    _check_target(answer.headers, record, vendors.tried[prompt])
     return Seen(client_saw, ", ".join(vendors.tried[prompt]) or "none reached", _recorded(record))
+
+
+def _check_target(headers: httpx.Headers, record: dict[str, Any], tried: list[str]) -> None:
+    """Whoever is named did answer, and each failure before it is told."""
+    target = headers.get("x-gateway-target")
+    if target is None:  # Envoy's own reply
+        assert record["usage_source"] == "none"
+        return
+    assert target.split("/")[0] == tried[-1] == record["provider"]
+    failed = json.loads(record["failed_attempts"] or "[]")
+    assert int(headers["x-gateway-attempts"]) == len(failed) + 1
+    assert all(attempt["target"] and attempt["error"] and attempt["ms"] >= 0 for attempt in failed)
 
 
 def _client(status: int, text: bytes, *, stream: bool, broken: bool) -> str:
@@ -176,8 +170,11 @@ def _recorded(record: dict[str, Any]) -> str:
     source = record["usage_source"]
     if source == "provider":
         assert tokens == (USAGE["prompt_tokens"], USAGE["completion_tokens"]), "the bill is the vendor's"
-    elif source == "none":
-        assert tokens == (0, 0), "nothing is billed that nobody said"
+    elif source == "partial":
+        assert record["input_tokens"] > 0
+        assert 0 < record["output_tokens"] <= USAGE["completion_tokens"], "no more than was said"
+    else:
+        assert (source, tokens) == ("none", (0, 0)), "nothing is billed that nobody said"
     return f"{record['status']} {source}" + (f", {len(failed)} failed" if failed else "")
 
 
@@ -200,15 +197,19 @@ async def row(gateway: Gateway, vendors: Vendors, name: str, *, stream: bool) ->
 
 @pytest_asyncio.fixture(scope="module")
 async def rows(gateway: Gateway, vendors: Vendors) -> dict[tuple[str, bool], str | BaseException]:
-    """All of them, several at a time."""
-    turns = asyncio.Semaphore(_AT_ONCE)
+    """All of them, several at a time, the large ones by themselves."""
+    turns, alone = asyncio.Semaphore(_AT_ONCE), asyncio.Lock()
 
     async def one(name: str, *, stream: bool) -> str:
-        async with turns:
+        async with alone if name in LARGE else turns:
             return await row(gateway, vendors, name, stream=stream)
 
-    found = await asyncio.gather(*(one(name, stream=stream) for name, stream in CASES), return_exceptions=True)
-    return dict(zip(CASES, found, strict=True))
+    found: dict[tuple[str, bool], str | BaseException] = {}
+    # The large ones keep a busy machine from being in time with the others.
+    for group in ([case for case in CASES if case[0] not in LARGE], [case for case in CASES if case[0] in LARGE]):
+        seen = await asyncio.gather(*(one(name, stream=stream) for name, stream in group), return_exceptions=True)
+        found |= zip(group, seen, strict=True)
+    return found
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{n}, {'streamed' if s else 'whole'}" for n, s in CASES])
@@ -218,7 +219,8 @@ def test_a_fault_comes_to_what_the_table_says(
     seen = rows[case]
     if isinstance(seen, BaseException):
         raise seen
-    assert seen in _ROW.findall(DOCUMENT.read_text("utf-8"))
+    told = _ROW.findall(DOCUMENT.read_text("utf-8"))
+    assert seen in told, f"{DOCUMENT.name} should have the row\n| {seen} |"
 
 
 async def test_a_vendor_that_flaps_is_made_good_every_time(gateway: Gateway, vendors: Vendors) -> None:
@@ -236,3 +238,104 @@ async def test_a_vendor_that_flaps_is_made_good_every_time(gateway: Gateway, ven
 def test_the_table_has_a_row_for_every_fault_and_no_other() -> None:
     told = [tuple(line.split(" | ")[:2]) for line in _ROW.findall(DOCUMENT.read_text("utf-8"))]
     assert told == [(name, "streamed" if stream else "whole") for name, stream in CASES]
+
+
+@pytest.mark.parametrize("name", EMPTY)
+async def test_an_answer_without_a_body_becomes_an_error_with_one(
+    gateway: Gateway, vendors: Vendors, name: str
+) -> None:
+    vendors.faults[name] = EMPTY[name]()
+    async with impatient_client(gateway) as client:
+        answer = await client.post("/v1/chat/completions", json=asked("alone-first", name))
+    assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("name", OPEN)
+async def test_after_an_error_the_connection_is_free_and_the_vendor_let_go(
+    gateway: Gateway, vendors: Vendors, vendor: FakeVendor, name: str
+) -> None:
+    vendors.faults[name] = OPEN[name]()
+    vendors.faults["next"] = both(good(stream=False))
+    async with impatient_client(gateway) as client:
+        refused = await client.post("/v1/chat/completions", json=asked("alone-first", name, stream=True))
+        assert refused.json()["error"]["code"]
+        answer = await client.post("/v1/chat/completions", json=asked("alone-first", "next"))
+        assert answer.status_code == 200
+        await let_go(vendor, name)
+
+
+@pytest.mark.xfail(reason="the vendor's stream stays open in Envoy, which then finds a use after free", strict=True)
+async def test_a_rescued_stream_lets_go_of_the_vendor_that_stalled(
+    gateway: Gateway, vendors: Vendors, vendor: FakeVendor
+) -> None:
+    vendors.faults["rescued"] = stalled_after_content()
+    async with impatient_client(gateway) as client:
+        answer = await client.post("/v1/chat/completions", json=asked("saved", "rescued", stream=True))
+        assert "rescued by second/b" in answer.text
+        assert answer.text.endswith("data: [DONE]\n\n")
+        await let_go(vendor, "rescued")
+
+
+@pytest.mark.xfail(reason="only the end of the vendor's body counts", strict=True)
+async def test_a_stream_that_has_said_done_is_whole_though_the_vendor_keeps_it_open(
+    gateway: Gateway, vendors: Vendors
+) -> None:
+    vendors.faults["done"] = done_and_held_open()
+    assert (await ask(gateway, vendors, "alone-first", "done", stream=True)).client == "answered"
+
+
+async def test_what_another_vendor_made_good_is_billed_as_that_one_counted_it(
+    gateway: Gateway, vendors: Vendors
+) -> None:
+    vendors.faults["cut at once"] = cut_at_once()
+    answers = []
+    async with impatient_client(gateway) as client:
+        for _ in range(40):
+            # Some are cut after the client has content: those cannot be made good.
+            with suppress(httpx.RemoteProtocolError):
+                answers.append(
+                    await client.post("/v1/chat/completions", json=asked("backed-first", "cut at once", stream=True))
+                )
+    assert answers
+    records = [await gateway.record_of(answer) for answer in answers]
+    assert {_recorded(record) for record in records} == {"200 provider, 1 failed"}
+
+
+DOUBLE_FAULTS = {
+    "reset, reset": (Reply.reset(), Reply.reset()),
+    "black hole, reset": (Reply.never(), Reply.reset()),
+    "503, reset": (openai_error(503, "busy"), Reply.reset()),
+}
+
+
+@pytest.mark.xfail(reason="what Envoy answers by itself has no error, or the one of an earlier attempt", strict=True)
+@pytest.mark.parametrize("name", DOUBLE_FAULTS)
+async def test_where_envoy_answers_the_record_says_why_and_who_failed_before(
+    gateway: Gateway, vendors: Vendors, name: str
+) -> None:
+    answers = iter(DOUBLE_FAULTS[name])
+    vendors.faults[name] = both(lambda _: next(answers))
+    async with impatient_client(gateway) as client:
+        answer = await client.post("/v1/chat/completions", json=asked("twice-first", name))
+    record = await gateway.record_of(answer)
+    assert record["error"] == answer.json()["error"]["code"]
+    assert [attempt["target"] for attempt in json.loads(record["failed_attempts"])] == ["first/a"]
+
+
+def asked(model: str, prompt: str, *, stream: bool = False) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": prompt}], "stream": stream}
+
+
+def impatient_client(gateway: Gateway) -> httpx.AsyncClient:
+    """One connection, on which nothing takes much longer than the limits."""
+    limits = httpx.Limits(max_connections=1)
+    return httpx.AsyncClient(base_url=gateway.url, headers=gateway.headers, timeout=3 * PATIENCE, limits=limits)
+
+
+async def let_go(vendor: FakeVendor, prompt: str) -> None:
+    """Wait until the vendor has lost the connection on which it was asked this."""
+
+    def is_left() -> bool:
+        return any(left.request.json()["messages"][0]["content"] == prompt for left in vendor.disconnects)
+
+    await vendor.until(is_left, within=2 * PATIENCE, what="the vendor to be let go")

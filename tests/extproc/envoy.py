@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ class Answer:
     body: bytes = b""
     metadata: dict[str, Any] = field(default_factory=dict)
     ended: bool = False
+    immediate: bool = False
+    """Whether it stands in the place of a vendor's."""
 
 
 class Stream:
@@ -144,19 +147,27 @@ class Envoy:
 
 
 async def answer(stream: Stream, status: int, headers: Mapping[str, str], chunks: Iterable[bytes]) -> Answer:
-    """Play a vendor's answer through the upstream filter to its end."""
+    """Play a vendor's answer through the upstream filter to its end, or until the processor has had enough of it."""
     await stream.send_headers("response_headers", {":status": str(status), **headers})
+    sending = asyncio.create_task(_send_whole(stream, chunks))
+    got = await collect(stream, status)
+    await asyncio.gather(sending, return_exceptions=got.immediate)
+    return got
+
+
+async def _send_whole(stream: Stream, chunks: Iterable[bytes]) -> None:
     for chunk in chunks:
         await stream.send_body("response_body", chunk, end=False)
     await stream.send_body("response_body", b"", end=True)
     await stream.finish()
-    return await collect(stream, status)
 
 
 async def collect(stream: Stream, status: int) -> Answer:
     """Read the client's answer to the end of the processor's stream."""
     message = await stream.receive()
     assert message is not None
+    if message.WhichOneof("response") == "immediate_response":
+        return immediate(message, stream)
     assert message.WhichOneof("response") == "response_headers", message
     headers = mutations(message.response_headers.response.header_mutation)
     got = Answer(int(headers.pop(":status", str(status))), headers)
@@ -178,7 +189,7 @@ def immediate(message: ProcessingResponse, stream: Stream) -> Answer:
     """An answer without a vendor."""
     reply = message.immediate_response
     assert reply.details == names.LOCAL_DETAILS
-    return Answer(reply.status.code, mutations(reply.headers), reply.body, stream.metadata, ended=True)
+    return Answer(reply.status.code, mutations(reply.headers), reply.body, stream.metadata, ended=True, immediate=True)
 
 
 @asynccontextmanager

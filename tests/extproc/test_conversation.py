@@ -184,6 +184,7 @@ async def test_a_cut_stream_is_observed_as_partial(envoy: Envoy, observed: Path)
         await stream.send_body("response_body", event, end=False)
     await stream.receive()
     stream.cancel()
+    await envoy.over(request_id)
     line = await until(lambda: _line(observed, request_id), what="an observation")
     assert line["usage_source"] == "partial"
     assert line["output_tokens"] > 15
