@@ -6,12 +6,17 @@ field. It only reads: what goes to the client is the vendor's own bytes, so a fi
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from msgspec import UNSET, Raw, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from processor.dialects.usage_shapes import openai
 from processor.domain import Usage
 from processor.wire.json import JSONError, decode
+
+Index = Annotated[int, Meta(ge=0)]
+"""Which choice or call it is a piece of."""
 
 
 class Function(msgspec.Struct, gc=False):
@@ -24,6 +29,7 @@ class Function(msgspec.Struct, gc=False):
 class Call(msgspec.Struct, gc=False):
     """A tool call, or a piece of one."""
 
+    index: Index | None = None
     function: Function | None = None
 
 
@@ -62,6 +68,7 @@ class Said(msgspec.Struct, gc=False):
 class Choice(msgspec.Struct, gc=False):
     """A choice of an answer or a chunk."""
 
+    index: Index | None = None
     delta: Said | None = None
     message: Said | None = None
     text: str | None = None

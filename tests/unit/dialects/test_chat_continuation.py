@@ -23,7 +23,7 @@ def stream(*deltas: dict[str, Any], finish: str | None = "stop", name: str = "a"
 
 
 def said(events: bytes, name: str = "content") -> str:
-    lines = [line[6:] for line in events.decode().splitlines() if line.startswith("data: {")]
+    lines = [line[6:] for line in events.decode().split("\n") if line.startswith("data: {")]
     return "".join(json.loads(line)["choices"][0]["delta"].get(name) or "" for line in lines)
 
 

@@ -7,6 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from processor.dialects.openai_chat import OpenAIChat
+from processor.dialects.openai_chat_fold import folded
 from processor.dialects.openai_chat_repairs import FinishReasons, HoistUsage, Repair, ToolCalls
 from processor.dialects.openai_chat_stream import OpenAIChatStream
 from processor.domain import Usage
@@ -53,6 +54,13 @@ def test_an_event_without_data_which_clients_would_parse_is_not_forwarded(empty:
     told = stream()
     assert told.feed(TEXT + empty + FINISH) == TEXT + FINISH
     assert told.malformed == 0
+
+
+@pytest.mark.parametrize("index", [b'"s"', b"-7", b"0.5"])
+@pytest.mark.parametrize("place", [b'{"delta":{"content":"a"},"index":%b}', b'{"delta":{"tool_calls":[{"index":%b}]}}'])
+def test_a_piece_without_a_place_is_not_folded_into_an_answer(place: bytes, index: bytes) -> None:
+    strange = b'data: {"choices":[' + place % index + b"]}\n\n"
+    assert folded(TEXT + strange + FINISH, stream()).body == folded(TEXT + FINISH, stream()).body
 
 
 def test_crlf_line_ends_are_forwarded() -> None:
