@@ -46,6 +46,14 @@ class Feature(StrEnum):
     """Thinking that the client gets to see."""
 
 
+class CacheVerdict(StrEnum):
+    """What became of a request whose model keeps answers."""
+
+    HIT = "hit"
+    """It was given the answer of an earlier one."""
+    MISS = "miss"
+
+
 class UsageSource(StrEnum):
     """How far a record's token counts can be trusted."""
 
@@ -102,6 +110,8 @@ class UsageRecord:
     """Events of the vendor's stream that could not be read, and were left out."""
     rescued: int = 0
     """1 where a stream that broke off was answered to its end by another target."""
+    cache: str = ""
+    """A `CacheVerdict`; empty where no answers are kept."""
     status: int = 0
     """What the client saw; 0 when it left before an answer began."""
     error: str = ""

@@ -26,6 +26,7 @@ TIMEOUT_HEADER = "x-envoy-upstream-rq-timeout-ms"
 CLIENT_REQUEST_ID_HEADER = "x-request-id"
 TARGET_HEADER = "x-gateway-target"
 ATTEMPTS_HEADER = "x-gateway-attempts"
+CACHE_HEADER = "x-gateway-cache"
 SERVER_TIMING_HEADER = "server-timing"
 
 RECORD_NAMESPACE = "gateway"

@@ -88,6 +88,32 @@ class LimitStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptAnswer:
+    """A whole answer, as a client had it."""
+
+    body: bytes = field(repr=False)
+    content_type: str
+    target: str
+    """The one that gave it."""
+    model: str
+    """As the vendor named it."""
+    at: float
+    """When, in seconds since the epoch."""
+
+
+class AnswerStore(Protocol):
+    """Keeps answers for a while. It may forget any of them at any time."""
+
+    async def get(self, key: str) -> KeptAnswer | None:
+        """The answer, if there is one; None as well while the store cannot be asked."""
+        ...
+
+    async def put(self, key: str, answer: KeptAnswer, *, keep_for: float) -> None:
+        """Keep it for so many seconds, in the place of another; an answer that is too large is not kept."""
+        ...
+
+
 class SinkError(Exception):
     """A sink could not take a batch now; the same batch may be written again later."""
 

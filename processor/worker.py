@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from processor import names
 from processor.adapters.fallback_limits import FallbackLimits
+from processor.adapters.local_answers import LocalAnswers
 from processor.adapters.local_limits import LocalLimits
+from processor.adapters.redis_answers import RedisAnswers
 from processor.adapters.redis_circuits import RedisCircuits
 from processor.adapters.redis_connection import connect
 from processor.adapters.redis_keys import KeyWatch, RedisKeys
@@ -23,6 +25,7 @@ from processor.exchange.answering import Observations, record_cut
 from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
 from processor.exchange.gate import Gate, GateExchange, Passages
+from processor.exchange.keeping import Keeper
 from processor.exchange.ledger import Ledger
 from processor.exchange.limiting import Limiter
 from processor.exchange.meter import MeterExchange
@@ -50,6 +53,7 @@ class Shared:
 
     redis: Redis
     limits: FallbackLimits
+    answers: RedisAnswers
     keys: RedisKeys
     watch: KeyWatch
     circuits: RedisCircuits
@@ -72,6 +76,7 @@ class Worker:
     chooser: Chooser
     limiter: Limiter
     settling: Settling
+    keeper: Keeper
     alerts: Alerts
     shared: Shared | None
 
@@ -97,6 +102,7 @@ class Worker:
             chooser=Chooser(healths=healths, clock=time.monotonic, chance=random.random),
             limiter=limiter,
             settling=settling,
+            keeper=Keeper(shared.answers if shared else LocalAnswers(config.cache_size, time.monotonic), time.time),
             alerts=alerts,
             shared=shared,
         )
@@ -112,6 +118,8 @@ class Worker:
             ledger=self.ledger,
             unreached=unreached,
             limiter=self.limiter,
+            settling=self.settling,
+            keeper=self.keeper,
             chooser=self.chooser,
             clock=clock,
             epoch=time.time,
@@ -126,6 +134,7 @@ class Worker:
             observations=observations,
             clock=clock,
             epoch=time.time,
+            keeper=self.keeper,
             caller=caller,
         )
         self.ledger.on_over.append(partial(record_cut, observations))
@@ -160,6 +169,7 @@ class Worker:
     async def close(self) -> None:
         """Settle what is still to be settled, and let go of what is shared."""
         await self.settling.finish()
+        await self.keeper.finish()
         if self.shared:
             await self.shared.close()
 
@@ -173,7 +183,8 @@ def _shared(config: Config, keyring: Keyring, local: LocalLimits, healths: Healt
     keyring.source = watch
     limits = FallbackLimits(RedisLimits(redis, prefix), local, timeout=timeout, clock=time.monotonic)
     circuits = RedisCircuits(redis, prefix, healths, time.monotonic)
-    return Shared(redis=redis, limits=limits, keys=keys, watch=watch, circuits=circuits)
+    answers = RedisAnswers(redis, prefix, timeout=timeout, clock=time.monotonic)
+    return Shared(redis=redis, limits=limits, answers=answers, keys=keys, watch=watch, circuits=circuits)
 
 
 def _circuit(config: Config) -> CircuitSettings:

@@ -199,6 +199,7 @@ def record(line: AccessLine, observed: Facts, operation_of: OperationOf) -> Usag
         currency=_text(facts, "currency"),
         malformed_events=_count(facts, "malformed_events"),
         rescued=_count(facts, "rescued"),
+        cache=_text(facts, "cache"),
         status=line.status,
         error=_text(facts, "error"),
         response_flags=line.flags,

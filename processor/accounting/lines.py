@@ -13,7 +13,7 @@ Facts = Mapping[str, str | float]
 
 TEXTS = frozenset(
     {"key", "team", "operation", "provider", "request_model", "response_model", "failed_attempts", "error"}
-    | {"usage_source", "cost", "currency"}
+    | {"usage_source", "cost", "currency", "cache"}
 )
 SENT = "sent_input_tokens"
 """An estimate of what a vendor was sent that had not begun to answer: the cost of a request its client gave up."""

@@ -17,7 +17,7 @@ from processor.ports import Checkpoint, Position, SinkError
 
 FILE_NAME = "usage.db"
 """In the state folder."""
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for another process's lock; readers take none in WAL mode, but a backup or a clean-up may."""
 
@@ -51,6 +51,7 @@ _COLUMNS = {
     "currency": "TEXT NOT NULL DEFAULT ''",
     "malformed_events": "INTEGER NOT NULL DEFAULT 0",
     "rescued": "INTEGER NOT NULL DEFAULT 0",
+    "cache": "TEXT NOT NULL DEFAULT ''",
 }
 _COUNTS = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"})
 _ENUMS = frozenset({"mode", "operation", "usage_source"})
@@ -71,6 +72,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ),
         "PRAGMA user_version = 3",
     ),
+    (f"ALTER TABLE usage ADD COLUMN cache {_COLUMNS['cache']}", "PRAGMA user_version = 4"),
 )
 """From each version to the next."""
 _VALUES = ", ".join("?" * len(_COLUMNS))

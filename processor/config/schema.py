@@ -178,6 +178,17 @@ class RetryConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Of the model's live requests, how many may be asking a target again that has failed them; three always may."""
 
 
+class CacheConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which answers are kept, and whom they serve."""
+
+    mode: Literal["exact"] = "exact"
+    """Only a request that says the same is given the answer of an earlier one."""
+    ttl: Wait = 3600.0
+    """Seconds an answer is kept."""
+    scope: Literal["key", "team", "all"] = "key"
+    """Who shares it: nobody beside the key that had it, the key's team, or all who may use the model."""
+
+
 class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A name clients may ask for, and who answers to it."""
 
@@ -193,6 +204,8 @@ class ModelConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """Whether a request too long for a target goes on to one with a larger context."""
     rescue: Literal["restart"] | None = None
     """Whether a stream that broke off after content is answered to its end by another target."""
+    cache: CacheConfig | None = None
+    """None: every request is answered anew."""
     limits: LimitsConfig = LimitsConfig()
     budget: BudgetConfig = BudgetConfig()
     on_store_error: Literal["allow", "deny"] = "allow"
@@ -284,6 +297,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: Annotated[int, Meta(ge=1, le=64)] = 1
     body_limit: Size = 32 * 1024 * 1024
     """Bytes."""
+    cache_size: Size = 64 * 1024 * 1024
+    """Bytes of answers that each worker keeps where there is no Redis."""
     providers: Mapping[str, ProviderConfig] = field(default_factory=dict)
     models: Mapping[str, ModelConfig] = field(default_factory=dict)
     keys: tuple[KeyConfig, ...] = ()

@@ -8,7 +8,7 @@ from typing import Protocol
 from processor import names
 from processor.dialects.base import Asked, Pending, Translator
 from processor.dialects.chat_continuation import Continuation
-from processor.domain import Operation, Usage, UsageSource
+from processor.domain import CacheVerdict, Operation, Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused, UpstreamUnavailable, WireError
 from processor.exchange.alerts import Alerts
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
@@ -317,6 +317,7 @@ class Answering:
         return (
             (names.TARGET_HEADER, str(sent.target)),
             (names.ATTEMPTS_HEADER, str(sent.attempt)),
+            *((((names.CACHE_HEADER, CacheVerdict.MISS)),) if sent.plan.entry else ()),
             (names.SERVER_TIMING_HEADER, _timing(sent.plan.spent + self._spent, self._now - sent.at)),
             *(sent.plan.reservations[0].headers if sent.plan.reservations else ()),
         )

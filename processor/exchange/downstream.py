@@ -8,13 +8,14 @@ from urllib.parse import unquote
 
 from processor import names
 from processor.config import KeyConfig
-from processor.domain import Operation, UsageSource
+from processor.domain import CacheVerdict, Operation, UsageSource
 from processor.endpoints import Endpoint, find
 from processor.errors import Forbidden, GatewayError, MalformedRequest, UnknownModel, UnsupportedOperation
 from processor.exchange.access import Keyring
 from processor.exchange.choosing import Chooser, Question
+from processor.exchange.keeping import Keeper, entry_of
 from processor.exchange.ledger import Ledger, Plan
-from processor.exchange.limiting import Limiter
+from processor.exchange.limiting import Limiter, Reservation
 from processor.exchange.messages import (
     Action,
     Event,
@@ -25,8 +26,10 @@ from processor.exchange.messages import (
     Respond,
 )
 from processor.exchange.request_body import read_body
+from processor.exchange.settling import Settling
 from processor.exchange.unreached import Unreached
 from processor.policy.access import allowed
+from processor.ports import KeptAnswer
 from processor.schema.models import model_body, models_body
 from processor.topology import Model, Target, Topology
 
@@ -47,6 +50,8 @@ class Gateway:
     ledger: Ledger
     unreached: Unreached
     limiter: Limiter
+    settling: Settling
+    keeper: Keeper
     chooser: Chooser
     clock: Callable[[], float]
     """Monotonic seconds."""
@@ -66,6 +71,7 @@ class DownstreamExchange:
         self._endpoint = _NONE
         self._content_type = ""
         self._session = ""
+        self._cache_control = ""
         self._plan: Plan | None = None
         self.deadline: float | None = None
         self.done = False
@@ -106,6 +112,7 @@ class DownstreamExchange:
         self._endpoint = endpoint
         self._content_type = event.headers.get("content-type", "")
         self._session = event.headers.get(_SESSION_HEADER, "")
+        self._cache_control = event.headers.get("cache-control", "")
         facts["operation"] = endpoint.operation
         self._key = await self._gateway.keyring.authenticate(event.headers)
         facts["key"] = self._key.name
@@ -147,6 +154,11 @@ class DownstreamExchange:
         targets = gateway.chooser.targets(model, question)
         facts["provider"] = targets[0].provider.name  # until another target answers
         targets, reservation = await gateway.limiter.admit(self._request_id, key, model, targets, question)
+        entry = entry_of(model, key, question, self._cache_control)
+        if entry:
+            if kept := await gateway.keeper.find(entry):
+                return self._kept(kept, reservation, facts)
+            facts["cache"] = CacheVerdict.MISS
         facts["provider"] = targets[0].provider.name
         plan = self._plan = Plan(
             key=key.name,
@@ -160,9 +172,18 @@ class DownstreamExchange:
             arrived=self._arrived,
             spent=self._spent + gateway.clock() - began,
             reservations=[reservation] if reservation else [],
+            entry=entry,
         )
         gateway.ledger.put(self._request_id, plan)
         return Proceed(set_headers=_route_headers(model, targets), clear_route_cache=True, facts=facts)
+
+    def _kept(self, answer: KeptAnswer, reservation: Reservation | None, facts: dict[str, str | float]) -> Respond:
+        """Nobody is asked: what was reserved is given back, but for the request itself."""
+        gateway = self._gateway
+        del facts["provider"]
+        if reservation:
+            gateway.settling.unused(reservation)
+        return gateway.keeper.served(answer, reservation.headers if reservation else (), facts)
 
     def _model(self, name: str) -> Model:
         model = self._gateway.topology.resolve(name)

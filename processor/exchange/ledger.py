@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from processor.dialects.base import Asked
 from processor.domain import Operation
 from processor.exchange.answers import Tally
+from processor.exchange.keeping import Entry
 from processor.exchange.limiting import Reservation
 from processor.exchange.pricing import Money
 from processor.exchange.request_body import ReadBody
@@ -75,6 +76,8 @@ class Plan:
     """What that answer came to, as far as is known."""
     money: Money | None = None
     """What it cost, where that is known."""
+    entry: Entry | None = None
+    """Where its answer is kept."""
     cut: dict[str, str | float] = field(default_factory=dict)
     """What is to be recorded of an answer that was cut, unless another attempt follows."""
     parties: int = 1

@@ -30,6 +30,10 @@ class Settling:
             used = self._used(plan.tally.usage if plan.tally else Usage(), plan.money, plan.answered_by)
             self._begin(self._settle_all(plan.reservations, used))
 
+    def unused(self, reservation: Reservation) -> None:
+        """Give back what a request did not need that nobody was asked."""
+        self._begin(self._settle_all([reservation], Used()))
+
     def passed(self, passage: Passage) -> None:
         """The same for a request in passthrough."""
         if passage.reservations:

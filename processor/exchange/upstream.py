@@ -14,6 +14,7 @@ from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
 from processor.exchange.alerts import Alerts
 from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
 from processor.exchange.following import Following, addressed
+from processor.exchange.keeping import Copy, Keeper
 from processor.exchange.ledger import Ledger, Plan
 from processor.exchange.limiting import Limiter
 from processor.exchange.messages import (
@@ -54,6 +55,7 @@ class Upstream:
     clock: Callable[[], float]
     epoch: Callable[[], float]
     """Seconds since the epoch."""
+    keeper: Keeper
     caller: Caller
     """Makes the further calls that some answers take."""
 
@@ -69,6 +71,8 @@ class UpstreamExchange:
         self._following: Following | None = None
         self._attempt: Attempt | None = None
         self._plan: Plan | None = None
+        self._copy: Copy | None = None
+        """Of the client's answer, where that may be kept."""
         self._retries = ""
         """The model whose retry budget this attempt uses."""
         self.done = False
@@ -89,6 +93,8 @@ class UpstreamExchange:
             actions = await self._follow(self._answering)
         if self._answering and self._answering.broken:
             actions = await self._rescue(self._answering)
+        if self._copy:
+            self._keep(self._copy, actions)
         if actions:
             last = actions[-1]
             ends = isinstance(last, Send) and last.end_of_stream
@@ -116,6 +122,13 @@ class UpstreamExchange:
 
     def _answer(self, event: Event, now: float) -> tuple[Action, ...]:
         return self._answering.receive(event, spent=self._spent, now=now) if self._answering else ()
+
+    def _keep(self, copy: Copy, actions: tuple[Action, ...]) -> None:
+        plan, upstream = self._plan, self._upstream
+        assert plan is not None  # noqa: S101 - there is an answer
+        answer = copy.follow(actions, target=str(plan.targets[plan.heard - 1]), at=upstream.epoch())
+        if answer and plan.entry:
+            upstream.keeper.keep(plan.entry, answer)
 
     async def _follow(self, answering: Answering) -> tuple[Action, ...]:
         """Make the calls an answer waits for, while Envoy holds what it has."""
@@ -198,6 +211,7 @@ class UpstreamExchange:
             date=self._upstream.epoch(),
         )
         self._answering = Answering(sent, ledger, attempt_at, self._upstream.observations)
+        self._copy = Copy() if plan.entry else None
         return action
 
     def _translated(self, event: RequestHeaders, target: Target, translator: Translator, asked: Asked) -> Replace:

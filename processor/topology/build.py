@@ -15,7 +15,18 @@ from processor.policy.ordering import Candidate
 from processor.policy.prices import PriceTable
 from processor.policy.routing import Strategy
 from processor.topology.allowances import limits_of
-from processor.topology.model import Model, Origin, Patience, Provider, Target, Topology, direct_attempts, route_length
+from processor.topology.model import (
+    Keeping,
+    Model,
+    Origin,
+    Patience,
+    Provider,
+    Scope,
+    Target,
+    Topology,
+    direct_attempts,
+    route_length,
+)
 from processor.topology.tariffs import price_table
 from processor.vendors import DIALECTS, VENDORS
 from processor.vendors._vendor import Vendor
@@ -110,6 +121,7 @@ def _model(name: str, config: Config, providers: Mapping[str, Provider], prices:
         drop_params=config.drop_params if settings.drop_params is None else settings.drop_params,
         rescues=settings.rescue == "restart",
         overflows=settings.on_context_overflow == "next",
+        keeping=Keeping(settings.cache.ttl, Scope(settings.cache.scope)) if settings.cache else None,
         limits=limits_of(f"model:{name}", settings.limits, settings.budget),
         selective=len(settings.targets) > 1 and any(target.lacks or target.context for target in targets),
         deny_uncounted=settings.on_store_error == "deny",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from itertools import product
 from urllib.parse import urlsplit
 
@@ -135,6 +136,23 @@ class Target:
         return TargetKey(self.provider.name, self.model, self.credential)
 
 
+class Scope(StrEnum):
+    """Who shares a kept answer."""
+
+    KEY = "key"
+    TEAM = "team"
+    """A key without a team is by itself."""
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Keeping:
+    """Which answers are kept."""
+
+    seconds: float
+    scope: Scope
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """What a client may ask for."""
@@ -157,6 +175,8 @@ class Model:
     """Whether a request too long for one target goes on to one with a larger context."""
     rescues: bool = False
     """Whether a stream that broke off after content is answered to its end by another target."""
+    keeping: Keeping | None = None
+    """None: no answer is kept."""
     limits: tuple[Limit, ...] = ()
     selective: bool = False
     """Whether what a request needs decides who may answer it."""

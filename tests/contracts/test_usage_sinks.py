@@ -271,7 +271,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_rec
     sink.write([record("old")], reached(1))
     sink.close()
     with sqlite3.connect(path) as db:  # as it was before failed attempts were recorded
-        for column in ("failed_attempts", "team", "cost", "currency", "malformed_events", "rescued"):
+        for column in ("failed_attempts", "team", "cost", "currency", "malformed_events", "rescued", "cache"):
             db.execute(f"ALTER TABLE usage DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
     db.close()

@@ -52,6 +52,7 @@ models:
   aimed:
     targets: [{{provider: one, model: a, limits: {{rpm: 2}}}}, {{provider: two, model: b}}]
   dear: {{targets: [{{provider: one, model: dear}}, {{provider: two, model: cheap}}]}}
+  everyones: {{targets: [{{provider: one, model: a}}], cache: {{scope: all}}}}
   crowded: {{targets: [{{provider: one, model: a}}], limits: {{rpm: 1}}}}
 prices:
   one/dear: {{input: 10, output: 100}}
@@ -216,6 +217,19 @@ async def test_a_reservation_is_given_back(gateway: Gateway, vendor: FakeVendor,
     before = await remaining(gateway, "tokens")
     failed = await ask(gateway, "tokens", model="stalling", max_tokens=RESERVED, stream=stream)
     assert failed.status_code >= 500
+    await settled(gateway, before, 0)
+
+
+async def test_a_kept_answer_costs_no_tokens(gateway: Gateway, vendor: FakeVendor) -> None:
+    async def hit() -> bool:
+        answer = await ask(gateway, "unlimited", model="everyones", max_tokens=RESERVED)
+        return answer.headers["x-gateway-cache"] == "hit"
+
+    await until_async(hit, within=5, what="the answer to be kept")
+    before = await remaining(gateway, "tokens")
+    served = await ask(gateway, "tokens", model="everyones", max_tokens=RESERVED)
+    assert served.headers["x-gateway-cache"] == "hit"
+    assert before - int(served.headers["x-ratelimit-remaining-tokens"]) >= RESERVED, "it was reserved first"
     await settled(gateway, before, 0)
 
 

@@ -43,9 +43,14 @@ MISTAKES = {
     ),
     "unknown key, near none": ("listen:\n  qqq: 1  # <-", "listen.qqq", "unknown key; known here: address, port"),
     "a later feature": (
-        "models:\n  m:\n    cache: {}  # <-\n    targets: []",
-        "models.m.cache",
+        "models:\n  m:\n    mirror: {}  # <-\n    targets: []",
+        "models.m.mirror",
         "unknown key; known here: " + ", ".join(ModelConfig.__struct_fields__[1:]),
+    ),
+    "a mode that is none": (
+        model(model="\n    cache: {mode: near}  # <-"),
+        "models.chat-fast.cache.mode",
+        'expected exact, got "near"',
     ),
     "wrong type": (
         model(second=", weight: three", mark="  # <-"),
