@@ -3,8 +3,8 @@
 Every system stands in front of the same fake vendor. A *use* is one way through a system: in `passthrough` the
 client speaks to the vendor's own path with the vendor's key, in `chat` the system knows a key and a model of
 its own and finds the vendor itself. `failover` is a chat with a model of three targets, patience, affinity and
-circuits, none of which has anything to do; `limits` is one with a key that has four of them. Bare Envoy and the
-vendor itself know one way only, `plain`.
+circuits, none of which has anything to do; `limits` is one with a key that has four of them, `kept` one whose
+answer is kept from the first on. Bare Envoy and the vendor itself know one way only, `plain`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ GATEWAY_KEY = "sk-bench-of-the-benchmark"
 LIMITED_KEY = "sk-bench-with-limits"
 ALIAS = "bench"
 GUARDED = "guarded"
+KEPT = "kept"
 PACES = ("", PACED)
 """Endings of a model's name, the same before and behind a gateway: how fast its chunks come."""
 
@@ -95,8 +96,9 @@ def _gateway(site: Site) -> Command:
     config = {
         "providers": {"deepseek": provider, **stand_ins},
         "models": {
-            **{ALIAS + pace: {"targets": [{"provider": "deepseek", "model": MODEL + pace}]} for pace in PACES},
+            **{ALIAS + pace: _one_target(pace) for pace in PACES},
             **{GUARDED + pace: _guarded(pace) for pace in PACES},
+            **{KEPT + pace: {**_one_target(pace), "cache": {}} for pace in PACES},
         },
         "keys": [
             {"name": "bench", "sha256": hashlib.sha256(GATEWAY_KEY.encode()).hexdigest()},
@@ -107,6 +109,10 @@ def _gateway(site: Site) -> Command:
     path = write_yaml(site.folder / "gateway.yaml", config)
     options = ("--config", str(path), "--port", str(site.port), "--state", str(site.folder / "state"))
     return Command(argv=(sys.executable, "-m", "processor", "up", *options), env={"BENCH_VENDOR_KEY": VENDOR_KEY})
+
+
+def _one_target(pace: str) -> dict[str, object]:
+    return {"targets": [{"provider": "deepseek", "model": MODEL + pace}]}
 
 
 def _guarded(pace: str) -> dict[str, object]:
@@ -233,6 +239,7 @@ def systems(vendor: str) -> tuple[System, ...]:
                 chat,
                 Use(name="failover", path=chat.path, model=GUARDED, headers=bearer(GATEWAY_KEY)),
                 Use(name="limits", path=chat.path, model=ALIAS, headers=bearer(LIMITED_KEY)),
+                Use(name="kept", path=chat.path, model=KEPT, headers=bearer(GATEWAY_KEY)),
             ),
         ),
         System(

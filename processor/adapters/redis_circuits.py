@@ -116,13 +116,12 @@ class RedisCircuits:
             told = _decode(text)
         except msgspec.MsgspecError:
             return
-        health = self._healths.peek(told.key)
-        if told.process == self._process or (told.seconds <= 0 and health is None):
+        if told.process == self._process:
             return
         now = self._clock()
         if told.seconds > 0:
             self._healths.of(told.key).circuit.hold(now, seconds or told.seconds, f"{told.why}, as another process saw")
-        elif health:
+        elif health := self._healths.peek(told.key):
             health.circuit.free(now)
 
     async def _publish(self) -> None:

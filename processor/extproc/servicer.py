@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 from processor import names
 from processor.errors import GatewayError
@@ -66,7 +66,7 @@ class Servicer:
 async def _converse(exchange: Exchange, stream: Stream) -> None:
     while True:
         if exchange.deadline is not None and not await stream.readable(until=exchange.deadline):
-            if not await _expire(exchange, stream):
+            if not await _say(exchange.expire(), exchange, stream, None):
                 return
             continue
         message = await stream.read()
@@ -74,27 +74,21 @@ async def _converse(exchange: Exchange, stream: Stream) -> None:
             return
 
 
-async def _expire(exchange: Exchange, stream: Stream) -> bool:
-    """Say what is to be said since the deadline has passed; whether to go on."""
-    stream.working = True
-    try:
-        actions = await exchange.expire()
-    finally:
-        stream.working = False
-    _write(stream, actions, None)
-    return not exchange.done
-
-
 async def _answer(exchange: Exchange, stream: Stream, message: ProcessingRequest) -> bool:
     """Answer one message; say whether to go on."""
     event = codec.decode(message)
-    if event is None:
-        return True
+    return event is None or await _say(exchange.receive(event), exchange, stream, event)
+
+
+async def _say(
+    answer: Coroutine[Any, Any, tuple[Action, ...]], exchange: Exchange, stream: Stream, event: Event | None
+) -> bool:
+    """Say what an exchange answers to an event, or to its deadline; whether to go on."""
     stream.working = True
     try:
-        actions = await exchange.receive(event)
+        actions = await answer
     except Exception:
-        log.exception("exchange failed on %s", type(event).__name__)
+        log.exception("exchange failed on %s", type(event).__name__ if event else "its deadline")
         _fail(stream, event)
         return False
     finally:
@@ -110,7 +104,7 @@ def _write(stream: Stream, actions: tuple[Action, ...], event: Event | None) -> 
         stream.write(codec.encode(action, event))
 
 
-def _fail(stream: Stream, event: Event) -> None:
+def _fail(stream: Stream, event: Event | None) -> None:
     """Answer a bug with a fixed text while that is still possible; else let Envoy end the exchange."""
     if not isinstance(event, RequestHeaders | RequestBody):
         stream.abort(INTERNAL, "a bug")

@@ -14,6 +14,10 @@ _PICTURES = (b'"image_url"', b'"input_image"', b'"image"')
 """Types of parts: OpenAI's chat, its responses, Anthropic's messages. Inside a text their quotes would be escaped."""
 _ANSWERS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _INLINE = re.compile(rb'(?:;base64,|"data": ?")([A-Za-z0-9+/=_-]{64,})')
+_INLINE_FROM = 512
+"""Bytes of a body below which nothing worth looking for is in it."""
+_DIGITS = 9
+"""Of a number of tokens that may be meant."""
 _PICTURE_TOKENS = 1024
 """What a picture or a file takes, roughly: vendors count them by size in pixels or pages, never by bytes."""
 _EMPTY = (b"null", b"[]", b"{}", b'""')
@@ -40,20 +44,13 @@ def prompt_tokens(body: bytes) -> int:
     return estimate_tokens(size - sum(inline)) + sum(min(_PICTURE_TOKENS, estimate_tokens(part)) for part in inline)
 
 
-_INLINE_FROM = 512
-"""Bytes of a body below which nothing worth looking for is in it."""
-
-
 def answer_tokens(fields: Fields) -> int | None:
     """The most tokens that the client wants; None where it does not say."""
     for name in _ANSWERS:
         text = bytes(_bytes(fields, name))
-        if text.isdigit() and len(text) < _DIGITS:
+        if text.isdigit() and len(text) <= _DIGITS:
             return int(text)
     return None
-
-
-_DIGITS = 10
 
 
 def _prompts(fields: Fields) -> Sequence[bytes]:
