@@ -17,8 +17,6 @@ from processor.worker import Worker
 
 _PATIENCE = 5.0
 """Seconds that an operator waits for Redis."""
-_GRACE = 24 * 3600.0
-"""Seconds for which a rotated key works, if nothing else is said."""
 
 
 def routes(worker: Worker) -> Mapping[tuple[str, str], Answer]:
@@ -39,7 +37,7 @@ def routes(worker: Worker) -> Mapping[tuple[str, str], Answer]:
         return await _asked(desk.revoke(parameters["name"]))
 
     async def rotate(parameters: Mapping[str, str], body: bytes) -> object:
-        return await _asked(desk.rotate(parameters["name"], _grace(body)))
+        return await _asked(desk.rotate(parameters["name"], _object(body) if body else {}))
 
     async def standing(parameters: Mapping[str, str], _: bytes) -> object:
         return await _asked(limits(worker, parameters.get("key", "")))
@@ -88,13 +86,6 @@ async def _asked(question: Coroutine[Any, Any, object]) -> object:
             return await question
     except (StoreError, TimeoutError):
         raise LimitsUnavailable("Redis does not answer.", code="store_unavailable") from None
-
-
-def _grace(body: bytes) -> float:
-    said = _object(body).get("grace_seconds", _GRACE) if body else _GRACE
-    if not isinstance(said, int | float) or said < 0:
-        raise MalformedRequest("`grace_seconds` must be a number of seconds.", param="grace_seconds")
-    return float(said)
 
 
 def _object(body: bytes) -> JSON:

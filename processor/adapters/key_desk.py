@@ -5,19 +5,28 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
 from processor.adapters.redis_keys import RedisKeys
-from processor.config import KeyConfig
-from processor.errors import ClientError, MalformedRequest
+from processor.config import KeyConfig, filled
+from processor.errors import ClientError, ConfigError, MalformedRequest
 from processor.wire.json import JSON
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 _SHOWN = 8
 """Digits of a hash."""
-_GRACE = 24 * 3600.0
 _HIDDEN = frozenset({"name", "sha256"})
+
+
+class _Rotation(msgspec.Struct, frozen=True):
+    """What may be said of one."""
+
+    grace_seconds: Annotated[float, msgspec.Meta(ge=0, le=366 * 86_400)] = 24 * 3600.0
+    """For which the old key works beside the new one."""
 
 
 class KeyDesk:
@@ -36,18 +45,26 @@ class KeyDesk:
             StoreError: Redis cannot be asked. So do the others.
         """
         made = self._store()
-        secret, sha256 = new_secret()
-        key = _read({**wanted, "sha256": sha256})
-        if any(other.name == key.name for other in (*self._configured, *await made.all())):
-            raise ClientError(f"There is a key named `{key.name}` already.", param="name", status=409)
+        secret, key = self._drawn(wanted)
+        self._require_free(key.name, await made.all())
         await made.put(key)
         return {"key": secret, **shown(key, "redis")}
+
+    def draft(self, wanted: Mapping[str, Any]) -> tuple[str, JSON]:
+        """A key that is kept nowhere, and the entry of `gateway.yaml` that makes it known.
+
+        Raises:
+            ClientError: the fields are not a key's, or the name is taken.
+        """
+        secret, key = self._drawn(wanted)
+        self._require_free(key.name, ())
+        return secret, {"name": key.name, "sha256": key.sha256, **_fields(key)}
 
     async def all(self) -> list[JSON]:
         """Every key, by name."""
         made = await self._made.all() if self._made else []
         keys = [shown(key, "yaml") for key in self._configured] + [shown(key, "redis") for key in made]
-        return sorted(keys, key=lambda key: (key["name"], key.get("expires") or 0))
+        return sorted(keys, key=lambda key: (key["name"], key.get("expires", "")))
 
     async def revoke(self, name: str) -> JSON:
         """End a key, and those that were rotated into it, within a second."""
@@ -57,10 +74,11 @@ class KeyDesk:
         await made.remove(keys)
         return {"revoked": name}
 
-    async def rotate(self, name: str, grace: float = _GRACE) -> JSON:
-        """Make a new key for a name; the old one works for `grace` seconds more."""
+    async def rotate(self, name: str, wanted: Mapping[str, Any]) -> JSON:
+        """Make a new key for a name; the old one works for `grace_seconds` more."""
         made = self._store()
-        secret, sha256 = new_secret()
+        grace = _read(_Rotation, wanted).grace_seconds
+        secret, sha256 = _new_secret()
         key = await made.rotate(name, sha256, old_until=self._epoch() + grace)
         self._require([key] if key else [], name)
         await made.sweep(self._epoch())
@@ -72,6 +90,18 @@ class KeyDesk:
             raise ClientError("Keys are made at run time only with `redis` in gateway.yaml.", code="no_store")
         return self._made
 
+    def _drawn(self, wanted: Mapping[str, Any]) -> tuple[str, KeyConfig]:
+        """A new key with these fields."""
+        secret, sha256 = _new_secret()
+        key = _read(KeyConfig, wanted, sha256=sha256)
+        if key.expires is not None and key.expires <= self._epoch():
+            raise MalformedRequest(f"expires: {_date(key.expires)} is past", param="expires")
+        return secret, key
+
+    def _require_free(self, name: str, made: Iterable[KeyConfig]) -> None:
+        if any(other.name == name for other in (*self._configured, *made)):
+            raise ClientError(f"There is a key named `{name}` already.", param="name", status=409)
+
     def _require(self, keys: Iterable[KeyConfig], name: str) -> None:
         if any(keys):
             return
@@ -80,17 +110,33 @@ class KeyDesk:
         raise ClientError(f"There is no key named `{name}` in Redis{where}.", param="name", status=404)
 
 
-def new_secret() -> tuple[str, str]:
+def shown(key: KeyConfig, source: str) -> JSON:
+    """A key for people: its fields that say something, and how its hash begins."""
+    return {"name": key.name, "source": source, "sha256": key.sha256[:_SHOWN], **_fields(key)}
+
+
+def _new_secret() -> tuple[str, str]:
     """A key that nobody can guess, and its SHA-256."""
     secret = f"sk-gw-{secrets.token_urlsafe(32)}"
     return secret, hashlib.sha256(secret.encode()).hexdigest()
 
 
-def shown(key: KeyConfig, source: str) -> JSON:
-    """A key for people: its fields that say something, and how its hash begins."""
+def _read(kind: type[S], wanted: Mapping[str, Any], **given: object) -> S:
+    """What somebody asks for, checked as `gateway.yaml` is."""
+    try:
+        return filled(kind, wanted, **given)
+    except ConfigError as error:
+        where = f"{error.path}: " if error.path else ""
+        raise MalformedRequest(where + error.message, param=error.path or None) from None
+
+
+def _fields(key: KeyConfig) -> JSON:
+    """What is said of a key beside its name and hash, as `gateway.yaml` has it."""
     fields = {name: value for name, value in msgspec.to_builtins(key).items() if value and name not in _HIDDEN}
+    if key.expires is not None:
+        fields["expires"] = _date(key.expires)
     said = {name: _said(value) if isinstance(value, dict) else value for name, value in fields.items()}
-    return {"name": key.name, "source": source, "sha256": key.sha256[:_SHOWN], **{n: v for n, v in said.items() if v}}
+    return {name: value for name, value in said.items() if value}
 
 
 def _said(fields: Mapping[str, Any]) -> JSON:
@@ -99,10 +145,5 @@ def _said(fields: Mapping[str, Any]) -> JSON:
     return {} if set(said) == {"on_budget"} else said
 
 
-def _read(fields: Mapping[str, Any]) -> KeyConfig:
-    if not isinstance(fields.get("name"), str) or not fields["name"].strip() or not fields["name"].isprintable():
-        raise MalformedRequest("A key needs a name of printable characters.", param="name")
-    try:
-        return msgspec.convert(fields, KeyConfig)
-    except msgspec.ValidationError as error:
-        raise MalformedRequest(f"These are not a key's fields: {error}.") from None
+def _date(when: float) -> str:
+    return datetime.fromtimestamp(when, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -5,23 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from processor import app
-from processor.adapters.key_desk import KeyDesk, new_secret
+from processor.adapters.key_desk import KeyDesk
 from processor.adapters.redis_connection import connect
 from processor.adapters.redis_keys import RedisKeys
-from processor.cli.arguments import add_config, add_state, state_of
+from processor.cli.arguments import add_config, add_state, age, state_of
 from processor.config import Config
 from processor.errors import ConfigError, GatewayError
 from processor.ports import StoreError
 
-_UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_AGE = re.compile(r"(\d{1,6})([mhdw])")
 _LIMITS = ("rpm", "tpm", "concurrent", "tokens_per_day", "tokens_per_month")
 _BUDGETS = ("usd_per_day", "usd_per_month")
 _COLUMNS = ("name", "team", "models", "providers", "limits", "budget", "expires", "source", "sha256")
@@ -33,10 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create = actions.add_parser("create", help="make a key and print it, once")
     create.add_argument("--name", required=True, help="stands in usage records")
     create.add_argument("--team", default="", help="whose limits it shares")
-    create.add_argument("--models", metavar="A,B", type=_patterns, default=[], help="patterns (default: every model)")
-    create.add_argument(
-        "--providers", metavar="A,B", type=_patterns, default=[], help="patterns (default: every provider)"
-    )
+    create.add_argument("--models", metavar="A,B", type=_patterns, help="patterns (default: every model)")
+    create.add_argument("--providers", metavar="A,B", type=_patterns, help="patterns (default: every provider)")
     for name in _LIMITS:
         create.add_argument(f"--{name.replace('_', '-')}", metavar="N", type=int, dest=name)
     for name in _BUDGETS:
@@ -50,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     revoke.add_argument("name")
     rotate = actions.add_parser("rotate", help="make a new key for a name and print it, once")
     rotate.add_argument("name")
-    rotate.add_argument("--grace", metavar="AGE", type=_age, default=86400.0, help="the old one works so long (24h)")
+    rotate.add_argument("--grace", metavar="AGE", type=_grace, help="the old one works so long (24h)")
     for action in (create, listing, revoke, rotate):
         add_config(action)
         add_state(action)
@@ -63,9 +58,9 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: it cannot be done, in one line.
     """
     config = app.load(args.config, state_of(args)).config
-    if args.action == "create" and config.redis is None:
-        return _offer(args)
     try:
+        if args.action == "create" and config.redis is None:
+            return _offer(args, config)
         return asyncio.run(_act(args, config))
     except GatewayError as error:
         raise ConfigError(error.message) from None
@@ -101,18 +96,20 @@ async def _revoke(args: argparse.Namespace, desk: KeyDesk) -> None:
 
 
 async def _rotate(args: argparse.Namespace, desk: KeyDesk) -> None:
-    print((await desk.rotate(args.name, args.grace))["key"])
+    wanted = {} if args.grace is None else {"grace_seconds": args.grace}
+    print((await desk.rotate(args.name, wanted))["key"])
 
 
 _ACTIONS = {"create": _create, "list": _list, "revoke": _revoke, "rotate": _rotate}
 
 
-def _offer(args: argparse.Namespace) -> int:
+def _offer(args: argparse.Namespace, config: Config) -> int:
     """Without Redis: a key, and the line that makes it known."""
-    secret, sha256 = new_secret()
-    entry = json.dumps({"name": args.name, "sha256": sha256, **_fields(args)}, ensure_ascii=False)
+    secret, entry = KeyDesk(config.keys, None, time.time).draft(_fields(args))
+    # JSON is YAML, but for what is a reference there.
+    line = json.dumps(entry, ensure_ascii=False).replace("${", "$${")
     print(secret)
-    print(f"Without `redis` it is known once this stands under `keys` in gateway.yaml:\n  - {entry}")
+    print(f"Without `redis` it is known once this stands under `keys` in gateway.yaml:\n  - {line}")
     return 0
 
 
@@ -125,30 +122,30 @@ def _fields(args: argparse.Namespace) -> dict[str, Any]:
         "models": args.models,
         "providers": args.providers,
         "limits": {name: value for name in _LIMITS if (value := getattr(args, name)) is not None},
-        "budget": {**budget, "on_budget": args.on_budget} if budget else {},
+        "budget": {**budget, "on_budget": args.on_budget} if budget else None,
         "expires": args.expires,
         "tags": dict(args.tag),
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _table(keys: list[dict[str, Any]]) -> str:
     if not keys:
         return "There are no keys."
     columns = [name for name in _COLUMNS if any(name in key for key in keys)]
-    rows = [columns, *([_cell(name, key.get(name, "")) for name in columns] for key in keys)]
+    rows = [columns, *([_cell(key.get(name, "")) for name in columns] for key in keys)]
     widths = [max(len(row[place]) for row in rows) for place in range(len(columns))]
     return "\n".join(
         "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def _cell(name: str, value: Any) -> str:
+def _cell(value: Any) -> str:
     if isinstance(value, Mapping):
         return " ".join(f"{key}={part}" for key, part in value.items())
     if isinstance(value, list):
         return ",".join(value)
-    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%MZ") if name == "expires" and value else str(value)
+    return str(value)
 
 
 def _patterns(text: str) -> list[str]:
@@ -162,17 +159,17 @@ def _tag(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _age(text: str) -> float:
-    if match := _AGE.fullmatch(text):
-        return int(match[1]) * _UNITS[match[2]]
+def _grace(text: str) -> float:
+    if (seconds := age(text)) is not None:
+        return seconds
     raise argparse.ArgumentTypeError(f"{text!r} is no age: expected one such as 24h or 30d")
 
 
-def _moment(text: str) -> float:
-    if _AGE.fullmatch(text):
-        return time.time() + _age(text)
+def _moment(text: str) -> str:
+    """An age from now on, or a date, as `gateway.yaml` has dates."""
+    if (seconds := age(text)) is None:
+        return text
     try:
-        when = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: expected 30d, or 2027-01-31") from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+        return datetime.fromtimestamp(time.time() + seconds, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is later than any date") from None

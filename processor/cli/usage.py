@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,13 +10,10 @@ from pathlib import Path
 
 from processor.accounting.report import By, plain, summarize, table
 from processor.adapters import jsonl_usage, sqlite_usage
-from processor.cli.arguments import add_state
+from processor.cli.arguments import add_state, age
 from processor.domain import UsageRecord
 from processor.errors import ConfigError
 from processor.wire.json import encode
-
-_UNITS = {"m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-
 
 _FILE_NAMES = (sqlite_usage.FILE_NAME, jsonl_usage.FILE_NAME)
 _SQLITE = b"SQLite format 3\0"
@@ -60,8 +56,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _since(text: str) -> float:
     """An age or a local date as epoch seconds."""
-    if age := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return time.time() - int(age[1]) * _UNITS[age[2]]
+    if (seconds := age(text)) is not None:
+        return time.time() - seconds
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from processor.config.defaults import default
+from processor.config.fill import filled
 from processor.config.load import load
 from processor.config.schema import (
     AdminConfig,
@@ -41,5 +42,6 @@ __all__ = [
     "TeamConfig",
     "UsageConfig",
     "default",
+    "filled",
     "load",
 ]

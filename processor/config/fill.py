@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
@@ -33,6 +34,19 @@ def fill(source: Source, kind: type[S], **given: object) -> S:
     """
     filled = _struct(source, (), source.values, kind, given)
     return kind(**given) if filled is BROKEN else filled
+
+
+def filled(kind: type[S], values: object, **given: object) -> S:
+    """A struct from values that stand in no file, checked as a file's are; `given` fields are not read from them.
+
+    Raises:
+        ConfigError: the first value that does not fit, with its path.
+    """
+    source = Source(Path(), values, guarded=False)
+    struct = _struct(source, (), values, kind, given)
+    source.verdict()
+    assert struct is not BROKEN  # noqa: S101 - its mistake would have been raised
+    return struct
 
 
 def suggestion(word: str, options: Iterable[str]) -> str:
@@ -140,7 +154,7 @@ def _expectation(error: msgspec.ValidationError, hint: object) -> str:
 
 def _report_unknown(source: Source, place: Place, key: str, known: Mapping[str, object]) -> None:
     here, near = (*place, key), suggestion(key, known)
-    if _confidential(place) and not near and not _LOOKS_LIKE_A_KEY.fullmatch(key):
+    if _confidential(source, place) and not near and not _LOOKS_LIKE_A_KEY.fullmatch(key):
         unshown = (*place, "?")
         source.lines[unshown] = source.lines[here]
         here = unshown
@@ -157,15 +171,15 @@ def _shown(source: Source, place: Place, value: object) -> str:
         return "a list"
     if value is None:
         return "nothing"
-    if _confidential(place):
+    if _confidential(source, place):
         return "a text" if isinstance(value, str) else "a bool" if isinstance(value, bool) else "a number"
     if isinstance(value, str):
         return quoted(value if len(value) <= _SHOWN_CHARACTERS else value[:_SHOWN_CHARACTERS] + "…")
     return str(value).lower()
 
 
-def _confidential(place: Place) -> bool:
-    return bool(place) and place[0] in _CONFIDENTIAL
+def _confidential(source: Source, place: Place) -> bool:
+    return source.guarded and bool(place) and place[0] in _CONFIDENTIAL
 
 
 def _required(info: FieldInfo) -> bool:

@@ -106,9 +106,9 @@ def moment(value: object, _: Written) -> float:
     """`2027-01-31` (its first second, UTC) or `2027-01-31T12:00:00Z` in seconds since the epoch."""
     try:
         when = datetime.fromisoformat(value if isinstance(value, str) else "")
-    except ValueError:
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
         raise Expected("expected a date such as 2027-01-31, or 2027-01-31T12:00:00Z") from None
-    return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
 
 
 def tags(value: object, _: Written) -> object:

@@ -63,6 +63,8 @@ class Source:
     lines: dict[Place, int] = field(default_factory=dict)
     references: dict[Place, Reference] = field(default_factory=dict)
     problems: list[ConfigError] = field(default_factory=list)
+    guarded: bool = True
+    """Whether no value is shown where a file has secrets."""
 
     def report(self, place: Place, message: str) -> None:
         """Note a mistake at a place, or at what holds it where it is missing."""

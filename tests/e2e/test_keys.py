@@ -144,6 +144,124 @@ async def test_the_same_over_http(gateway: Gateway, api_port: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "param", "message"),
+    [
+        ("{", None, "The body is not JSON: "),
+        ("[]", None, "The body is not a JSON object."),
+        ({}, None, "name is missing"),
+        ({"name": ""}, "name", 'expected a name of 1 to 256 printable characters, got ""'),
+        ({"name": "a\nb"}, "name", r'expected a name of 1 to 256 printable characters, got "a\nb"'),
+        ({"name": 7}, "name", "name: expected str, got 7: put it in quotes"),
+        ({"nam": "x"}, "nam", "nam: unknown key, did you mean name?"),
+        ({"sha256": "0" * 64}, "sha256", "sha256: unknown key"),
+        ({"models": "chat"}, "models", "models: expected a list, got "),
+        ({"models": []}, "models", "models: expected at least 1 here, got an empty list"),
+        ({"models": ["no such"]}, "models[0]", 'without spaces, got "no such"'),
+        ({"providers": [1]}, "providers[0]", "providers[0]: expected str, got 1"),
+        ({"team": None}, "team", "team: expected str, got nothing"),
+        ({"limits": {"rpm": "many"}}, "limits.rpm", 'limits.rpm: expected int, got "many"'),
+        ({"limits": {"tpm": -1}}, "limits.tpm", "limits.tpm: expected int >= 0, got -1"),
+        ({"limits": {"concurrent": True}}, "limits.concurrent", "expected int, got true"),
+        ({"limits": {"rps": 1}}, "limits.rps", "limits.rps: unknown key, did you mean rpm?"),
+        ({"limits": 5}, "limits", "limits: expected a mapping, got 5"),
+        (
+            {"budget": {"usd_per_day": -5}},
+            "budget.usd_per_day",
+            "expected an amount of money such as 20 or 0.05, got -5",
+        ),
+        ({"budget": {"usd_per_month": "much"}}, "budget.usd_per_month", 'got "much"'),
+        ({"budget": {"on_budget": "beg"}}, "budget.on_budget", 'expected refuse or reroute, got "beg"'),
+        (
+            {"expires": "soon"},
+            "expires",
+            'expires: expected a date such as 2027-01-31, or 2027-01-31T12:00:00Z, got "soon"',
+        ),
+        ({"expires": "9999-12-31T23:59:59-12:00"}, "expires", "expires: expected a date"),
+        ({"expires": 1e300}, "expires", "expires: expected a date"),
+        ({"expires": "2020-01-01"}, "expires", "expires: 2020-01-01T00:00:00Z is past"),
+        ({"tags": {"a": 1}}, "tags", "tags: expected a mapping of texts"),
+    ],
+)
+async def test_a_key_that_cannot_be_is_a_400_that_names_the_field_and_what_it_holds(
+    gateway: Gateway, api_port: int, body: object, param: str | None, message: str
+) -> None:
+    if isinstance(body, dict) and param not in (None, "name", "nam"):
+        body = {"name": "never", **body}
+    content = body if isinstance(body, str) else json.dumps(body)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api_port}", timeout=10) as admin:
+        answer = await admin.post("/keys", content=content)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["type"], error["param"]) == (400, "invalid_request_error", param)
+        assert message in error["message"]
+        assert "never" not in (await admin.get("/keys")).text
+    assert "Traceback" not in gateway.log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("[]", "The body is not a JSON object."),
+        ({"grace_seconds": "1h"}, 'grace_seconds: expected float, got "1h"'),
+        ({"grace_seconds": True}, "grace_seconds: expected float, got true"),
+        ({"grace_seconds": -1}, "grace_seconds: expected float >= 0.0, got -1"),
+        ({"grace_seconds": 1e300}, "grace_seconds: expected float <= "),
+        ({"grace": 5}, "grace: unknown key; known here: grace_seconds"),
+    ],
+)
+async def test_a_grace_that_cannot_be_is_a_400_and_rotates_nothing(
+    gateway: Gateway, api_port: int, body: object, message: str
+) -> None:
+    content = body if isinstance(body, str) else json.dumps(body)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api_port}", timeout=10) as admin:
+        await admin.post("/keys", json={"name": "staying"})
+        before = (await admin.get("/keys")).json()
+        answer = await admin.post("/keys/staying/rotate", content=content)
+        assert (answer.status_code, message in answer.json()["error"]["message"]) == (400, True)
+        assert (await admin.get("/keys")).json() == before
+
+
+async def test_what_is_shown_of_a_key_makes_another_like_it_by_either_way(gateway: Gateway, api_port: int) -> None:
+    words = (
+        *("--team", "t", "--models", "chat,deepseek/*", "--providers", "one", "--rpm", "0", "--usd-per-day", "2.5"),
+        *("--on-budget", "reroute", "--expires", "2099-12-31", "--tag", "owner=ana"),
+    )
+    assert (await command(gateway, "create", "--name", "by command", *words))[0] == 0
+    own = {"name", "source", "sha256"}
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api_port}", timeout=10) as admin:
+        (first,) = [key for key in (await admin.get("/keys")).json() if key["name"] == "by command"]
+        fields = {name: value for name, value in first.items() if name not in own}
+        assert fields["expires"] == "2099-12-31T00:00:00Z"
+        second = (await admin.post("/keys", json={"name": "by post", **fields})).json()
+    assert {name: value for name, value in second.items() if name not in {*own, "key"}} == fields
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--name", ""), 'name: expected a name of 1 to 256 printable characters, got ""'),
+        (("--name", "x", "--models", ","), "models: expected at least 1 here, got an empty list"),
+        (("--name", "x", "--rpm", "-5"), "limits.rpm: expected int >= 0, got -5"),
+        (
+            ("--name", "x", "--usd-per-day", "much"),
+            "budget.usd_per_day: expected an amount of money such as 20 or 0.05, ",
+        ),
+        (("--name", "x", "--expires", "soon"), "expires: expected a date such as 2027-01-31"),
+        (("--name", "x", "--expires", "0m"), "is past"),
+        (("--name", "x", "--expires", "999999w"), "is later than any date"),
+    ],
+)
+@pytest.mark.parametrize("shared", [True, False])
+async def test_the_command_says_what_is_wrong_in_one_line(
+    gateway: Gateway, tmp_path: Path, words: tuple[str, ...], message: str, *, shared: bool
+) -> None:
+    (tmp_path / "gateway.yaml").write_text("demo: true")
+    code, out, error = await command(gateway if shared else Gateway(tmp_path), "create", *words)
+    assert (code, out) == (2, "")
+    assert message in error.splitlines()[-1]
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
     ("query", "headers"),
     [
         ("", {"authorization": f"Bearer {KEY}"}),
@@ -166,12 +284,18 @@ async def test_a_key_is_found_wherever_an_sdk_puts_it(gateway: Gateway, query: s
 async def test_without_redis_a_key_is_offered_with_the_line_that_makes_it_known(tmp_path: Path) -> None:
     plain = Gateway(tmp_path, "demo: true")
     (tmp_path / "gateway.yaml").write_text("demo: true")
-    code, out, _ = await command(plain, "create", "--name", "mine", "--rpm", "5")
+    words = ("--rpm", "5", "--usd-per-day", "2.5", "--expires", "30d", "--models", "a,b*", "--tag", "owner=${HOME}")
+    code, out, _ = await command(plain, "create", "--name", "mine", *words)
     assert code == 0
     key, _, line = out.splitlines()
     assert key.startswith("sk-gw-")
     assert '"limits": {"rpm": 5}' in line
     assert key not in line
+    (tmp_path / "gateway.yaml").write_text(f"demo: true\nkeys:\n{line}\n")
+    code, out, _ = await command(plain, "list", "--json")
+    (listed,) = json.loads(out)
+    assert (listed["name"], listed["models"], listed["tags"]) == ("mine", ["a", "b*"], {"owner": "${HOME}"})
+    assert (await command(plain, "create", "--name", "mine"))[2] == "There is a key named `mine` already."
     code, _, error = await command(plain, "revoke", "mine")
     assert (code, error) == (2, "Keys are made at run time only with `redis` in gateway.yaml.")
 
