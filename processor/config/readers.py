@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,6 +31,18 @@ NAME = re.compile(r"[\x21-\x7e]{1,256}")
 _LABEL_CHARACTERS = 256
 _URL_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _URL_PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
+_DATABASE = re.compile(r"/?[0-9]{0,5}")
+_DATABASE_OPTION = "db=[0-9]{1,5}"
+_REDIS_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "redis": (_DATABASE_OPTION,),
+    "unix": (_DATABASE_OPTION,),
+    "rediss": (
+        *(_DATABASE_OPTION, "ssl_ca_certs=.+", "ssl_certfile=.+", "ssl_keyfile=.+"),
+        *("ssl_cert_reqs=(none|optional|required)", "ssl_check_hostname=(true|false)"),
+    ),
+}
+"""What a URL's query may say, by its scheme. The client would take more, some of it before the waits that are set for
+it, and finds out about what it does not know with the first command."""
 _FILE = "file:"
 _SECRET_BYTES = 64 * 1024
 """Read of a secret's file: more than any vendor's key, less than a file named by mistake."""
@@ -125,6 +137,12 @@ def redis_url(value: object, _: Written) -> str:
     text = value if isinstance(value, str) else ""
     if not _names_a_redis(text):
         raise ValueError("expected a URL such as redis://:${REDIS_PASSWORD}@host:6379/0, rediss://… or unix:///path")
+    parts = urlsplit(text)
+    options = _REDIS_OPTIONS[parts.scheme]
+    if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
+        raise ValueError("a Redis URL's path is the number of a database, such as /0")
+    if not all(any(re.fullmatch(option, said) for option in options) for said in parts.query.split("&") if said):
+        raise ValueError(f"the query of a {parts.scheme}:// URL takes only {', '.join(options)}")
     return text
 
 
@@ -136,7 +154,7 @@ def _names_a_redis(url: str) -> bool:
         return False
     if parts.scheme == "unix":
         return bool(parts.path)
-    return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and port != 0
+    return parts.scheme in _REDIS_OPTIONS and bool(parts.hostname) and port != 0
 
 
 def size(value: object, _: Written) -> int:

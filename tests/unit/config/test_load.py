@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from processor.adapters.redis_connection import connect
 from processor.config import (
     AdminConfig,
     Config,
@@ -194,6 +195,21 @@ def test_a_configuration_cannot_be_changed(load_text: Load) -> None:
         config.workers = 9  # type: ignore[misc]  # that is the point
     with pytest.raises(TypeError):
         config.providers["x"] = config.providers["house"]  # type: ignore[index]  # that is the point
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:hush@127.0.0.1",
+        "redis://127.0.0.1/0?db=3",
+        "unix:///run/redis.sock?db=2",
+        "rediss://cache/1?ssl_ca_certs=/ca.pem&ssl_cert_reqs=optional&ssl_check_hostname=false",
+    ],
+)
+def test_what_may_be_said_to_a_redis_the_client_understands(load_text: Callable[..., Config], url: str) -> None:
+    config = load_text(f'redis: {{url: "{url}"}}')
+    assert config.redis is not None
+    connect(config.redis).connection_pool.make_connection()  # type: ignore[no-untyped-call]  # in redis-py
 
 
 def test_limits_and_budgets_are_read_exactly(load_text: Callable[..., Config]) -> None:

@@ -127,6 +127,29 @@ MISTAKES = {
         "redis.url",
         "expected a URL such as redis://:${REDIS_PASSWORD}@host:6379/0, rediss://… or unix:///path",
     ),
+    "a Redis whose database has a name": (
+        "redis: {url: redis://127.0.0.1/limits}  # <-",
+        "redis.url",
+        "a Redis URL's path is the number of a database, such as /0",
+    ),
+    "a wait of the Redis client's": (
+        'redis: {url: "redis://127.0.0.1/0?socket_timeout=90"}  # <-',
+        "redis.url",
+        "the query of a redis:// URL takes only db=[0-9]{1,5}",
+    ),
+    "certificates without TLS": (
+        'redis: {url: "unix:///run/redis?db=2&ssl_ca_certs=/ca.pem"}  # <-',
+        "redis.url",
+        "the query of a unix:// URL takes only db=[0-9]{1,5}",
+    ),
+    "a TLS option that says nothing": (
+        'redis: {url: "rediss://127.0.0.1/0?ssl_cert_reqs=maybe"}  # <-',
+        "redis.url",
+        (
+            "the query of a rediss:// URL takes only db=[0-9]{1,5}, ssl_ca_certs=.+, ssl_certfile=.+, ssl_keyfile=.+, "
+            "ssl_cert_reqs=(none|optional|required), ssl_check_hostname=(true|false)"
+        ),
+    ),
     "limits of each worker": (
         "workers: 2  # <-\nteams: {a: {limits: {rpm: 1}}}",
         "workers",
