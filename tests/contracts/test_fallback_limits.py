@@ -208,12 +208,6 @@ async def test_how_limits_stand_is_told_from_here_when_nobody_else_does() -> Non
     assert (await store.peek([MONTH]))[0].remaining == 999
 
 
-@pytest_asyncio.fixture(scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    async with RedisServer(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
 @pytest_asyncio.fixture
 async def proxy(server: RedisServer) -> AsyncIterator[SlowProxy]:
     redis = connect(RedisConfig(url=server.url))

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
@@ -30,20 +28,6 @@ DAY = Limit(subject="key:a", unit=Unit.MONEY, period=Period.DAY, amount=9 * 10**
 MONTH = Limit(subject="team:t", unit=Unit.TOKENS, period=Period.MONTH, amount=1000)
 NOW = Limit(subject="model:m", unit=Unit.REQUESTS, period=Period.NOW, amount=2)
 LEASE = 60.0
-
-
-@pytest_asyncio.fixture(scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    async with RedisServer(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    connected = connect(RedisConfig(url=server.url))
-    await connected.flushall()
-    yield connected
-    await connected.aclose()
 
 
 @pytest.fixture(params=["local", "redis"])
