@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from processor.adapters.redis_keys import RedisKeys
+from processor.adapters.redis_keys import Change, RedisKeys
 from processor.config import KeyConfig, filled
 from processor.errors import ClientError, ConfigError, MalformedRequest
+from processor.exchange.access import ends, newest
 from processor.wire.json import JSON
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -44,10 +46,14 @@ class KeyDesk:
             ClientError: they are not a key's, the name is taken, or no Redis is configured.
             StoreError: Redis cannot be asked. So do the others.
         """
-        made = self._store()
+        store = self._store()
         secret, key = self._drawn(wanted)
-        self._require_free(key.name, await made.all())
-        await made.put(key)
+
+        def decide(made: Sequence[KeyConfig]) -> Change:
+            self._require_free(key.name, made)
+            return Change(put=(key,))
+
+        await store.change(decide)
         return {"key": secret, **shown(key, "redis")}
 
     def draft(self, wanted: Mapping[str, Any]) -> tuple[str, JSON]:
@@ -68,22 +74,26 @@ class KeyDesk:
 
     async def revoke(self, name: str) -> JSON:
         """End a key, and those that were rotated into it, within a second."""
-        made = self._store()
-        keys = [key for key in await made.all() if key.name == name]
-        self._require(keys, name)
-        await made.remove(keys)
+        await self._store().change(lambda made: Change(remove=self._named(name, made)))
         return {"revoked": name}
 
     async def rotate(self, name: str, wanted: Mapping[str, Any]) -> JSON:
         """Make a new key for a name; the old one works for `grace_seconds` more."""
-        made = self._store()
-        grace = _read(_Rotation, wanted).grace_seconds
+        store = self._store()
+        now, grace = self._epoch(), _read(_Rotation, wanted).grace_seconds
         secret, sha256 = _new_secret()
-        key = await made.rotate(name, sha256, old_until=self._epoch() + grace)
-        self._require([key] if key else [], name)
-        await made.sweep(self._epoch())
-        assert key is not None  # noqa: S101 - required above
-        return {"key": secret, **shown(key, "redis")}
+
+        def decide(made: Sequence[KeyConfig]) -> Change:
+            old = self._named(name, made)
+            key = newest(old)
+            if ends(key) <= now:
+                raise ClientError(f"The key `{name}` has expired: revoke it, and make another.", status=409)
+            ending = (replace(one, expires=min(now + grace, ends(one))) for one in old)
+            expired = tuple(one for one in made if ends(one) <= now)
+            return Change(put=(replace(key, sha256=sha256), *ending), remove=expired)
+
+        change = await store.change(decide)
+        return {"key": secret, **shown(change.put[0], "redis")}
 
     def _store(self) -> RedisKeys:
         if self._made is None:
@@ -94,17 +104,18 @@ class KeyDesk:
         """A new key with these fields."""
         secret, sha256 = _new_secret()
         key = _read(KeyConfig, wanted, sha256=sha256)
-        if key.expires is not None and key.expires <= self._epoch():
-            raise MalformedRequest(f"expires: {_date(key.expires)} is past", param="expires")
+        if ends(key) <= self._epoch():
+            raise MalformedRequest(f"expires: {_date(ends(key))} is past", param="expires")
         return secret, key
 
     def _require_free(self, name: str, made: Iterable[KeyConfig]) -> None:
         if any(other.name == name for other in (*self._configured, *made)):
             raise ClientError(f"There is a key named `{name}` already.", param="name", status=409)
 
-    def _require(self, keys: Iterable[KeyConfig], name: str) -> None:
-        if any(keys):
-            return
+    def _named(self, name: str, made: Iterable[KeyConfig]) -> tuple[KeyConfig, ...]:
+        """All keys of a name, one at least."""
+        if found := tuple(key for key in made if key.name == name):
+            return found
         configured = any(key.name == name for key in self._configured)
         where = "; it stands in gateway.yaml, and is changed there" if configured else ""
         raise ClientError(f"There is no key named `{name}` in Redis{where}.", param="name", status=404)

@@ -29,6 +29,7 @@ def connect(config: RedisConfig) -> Redis:
         socket_connect_timeout=_CONNECT,
         socket_timeout=_ANSWER,
         decode_responses=True,
+        encoding_errors="replace",  # what others have put there is for its reader to refuse
         protocol=2,
         # A command whose answer was lost may have been done: sent again it would count twice. A connection that Redis
         # closed while it was idle is noticed, and made anew, before it is used.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from msgspec.structs import replace
 
 from processor.config import KeyConfig
 from processor.exchange.access import Keyring
@@ -16,6 +18,8 @@ from processor.ports import StoreError
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +29,23 @@ _UNKNOWN_FOR = 1.0
 """Seconds for which a key that nobody knew is not asked about again."""
 _UNKNOWN = 8192
 """Such keys that are remembered."""
+_ATTEMPTS = 16
+"""Times that a change is decided anew, because somebody else's came first."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _decode = msgspec.json.Decoder(KeyConfig).decode
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What becomes of the keys: some are put in, or replaced, by their hashes; then some are forgotten."""
+
+    put: tuple[KeyConfig, ...] = ()
+    remove: tuple[KeyConfig, ...] = ()
+
+
 class RedisKeys:
-    """A hash of keys by their SHA-256, and a version that every change raises."""
+    """A hash of keys by their SHA-256, and a version that is another after every change."""
 
     def __init__(self, redis: Redis, prefix: str) -> None:
         self._redis = redis
@@ -47,49 +62,44 @@ class RedisKeys:
 
     async def all(self) -> list[KeyConfig]:
         """Every key, the ones that are running out too."""
-        entries = await self._ask(lambda redis: redis.hgetall(self._keys))
-        return [key for sha256, text in entries.items() if (key := _read(sha256, text))]
+        return _readable(await self._ask(lambda redis: redis.hgetall(self._keys)))
 
     async def find(self, sha256: str) -> KeyConfig | None:
         """The key with this hash."""
         text = await self._ask(lambda redis: redis.hget(self._keys, sha256))
         return _read(sha256, text) if text else None
 
-    async def put(self, *keys: KeyConfig) -> None:
-        """Add keys, or change them, all at once."""
-        await self._change(lambda pipe: pipe.hset(self._keys, mapping={key.sha256: _encode(key) for key in keys}))
+    async def change(self, decide: Callable[[Sequence[KeyConfig]], Change]) -> Change:
+        """Change keys, all at once or not at all. `decide` sees every key as it is, and is asked again where somebody
+        changes one meanwhile; what it raises is passed on. Returns what it decided in the end.
+        """
+        return await self._ask(lambda redis: self._decided(redis, decide))
 
-    async def remove(self, keys: Iterable[KeyConfig]) -> None:
-        """Forget keys."""
-        hashes = [key.sha256 for key in keys]
-        if hashes:
-            await self._change(lambda pipe: pipe.hdel(self._keys, *hashes))
+    async def _decided(self, redis: Any, decide: Callable[[Sequence[KeyConfig]], Change]) -> Change:
+        from redis.exceptions import WatchError
 
-    async def rotate(self, name: str, sha256: str, *, old_until: float) -> KeyConfig | None:
-        """Give a key's name and rights to another hash; the old ones hold until then. None: there is no such key."""
-        old = [key for key in await self.all() if key.name == name]
-        newest = max(old, key=lambda key: float("inf") if key.expires is None else key.expires, default=None)
-        if newest is None:
-            return None
-        ending = [replace(key, expires=min(old_until, key.expires or old_until)) for key in old]
-        new = replace(newest, sha256=sha256)
-        await self.put(new, *ending)
-        return new
-
-    async def sweep(self, now: float) -> None:
-        """Forget what has expired."""
-        await self.remove([key for key in await self.all() if key.expires is not None and key.expires <= now])
-
-    async def _change(self, queue: Callable[[Any], object]) -> None:
-        async def run(redis: Redis) -> None:
+        for _ in range(_ATTEMPTS):
             async with redis.pipeline(transaction=True) as pipe:
-                queue(pipe)
-                pipe.incr(self._version)
-                await pipe.execute()
+                await pipe.watch(self._keys)
+                change = decide(_readable(await pipe.hgetall(self._keys)))
+                pipe.multi()
+                self._queue(pipe, change)
+                try:
+                    await pipe.execute()
+                except WatchError:
+                    continue
+                return change
+        raise StoreError("too many change keys in Redis at once")
 
-        await self._ask(run)
+    def _queue(self, pipe: Any, change: Change) -> None:
+        if change.put:
+            pipe.hset(self._keys, mapping={key.sha256: _encode(key) for key in change.put})
+        if change.remove:
+            pipe.hdel(self._keys, *(key.sha256 for key in change.remove))
+        # Not a number: a Redis that has lost its data would come by the same ones again.
+        pipe.set(self._version, secrets.token_hex(8))
 
-    async def _ask(self, question: Callable[[Redis], Any]) -> Any:
+    async def _ask(self, question: Callable[[Any], Awaitable[T]]) -> T:
         from redis.exceptions import RedisError
 
         try:
@@ -103,13 +113,19 @@ def _encode(key: KeyConfig) -> bytes:
     return msgspec.json.encode({name: value for name, value in msgspec.to_builtins(key).items() if value})
 
 
+def _readable(entries: Mapping[str, str]) -> list[KeyConfig]:
+    return [key for sha256, text in entries.items() if (key := _read(sha256, text))]
+
+
 def _read(sha256: str, text: str) -> KeyConfig | None:
     try:
         key = _decode(text)
     except (msgspec.MsgspecError, ValueError):
-        log.warning("the key %s… in Redis cannot be read, and opens nothing", sha256[:8])
-        return None
-    return key if key.sha256 == sha256 else None
+        key = None
+    if key and key.sha256 == sha256 and _SHA256.fullmatch(sha256):
+        return key
+    log.warning("the key %a in Redis cannot be read, and opens nothing", sha256[:8])
+    return None
 
 
 class KeyWatch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from typing import Protocol
 from urllib.parse import parse_qs
 
@@ -47,7 +48,7 @@ class Keyring:
     def named(self, name: str) -> KeyConfig | None:
         """The key of that name; of one that is being rotated, the new one."""
         found = [key for key in self if key.name == name]
-        return max(found, key=lambda key: float("inf") if key.expires is None else key.expires, default=None)
+        return newest(found) if found else None
 
     async def authenticate(self, headers: Headers) -> KeyConfig:
         """The key a request carries.
@@ -65,9 +66,19 @@ class Keyring:
         # The table is searched by hash, so its timing tells nothing about a key; what decides takes constant time.
         if key is None or not hmac.compare_digest(bytes.fromhex(key.sha256), digest):
             raise Unauthenticated("The gateway key is not known here.")
-        if key.expires is not None and key.expires <= self._epoch():
+        if ends(key) <= self._epoch():
             raise Unauthenticated("The gateway key has expired.")
         return key
+
+
+def ends(key: KeyConfig) -> float:
+    """From when on it opens nothing, in seconds since the epoch; infinity: never."""
+    return inf if key.expires is None else key.expires
+
+
+def newest(keys: Sequence[KeyConfig]) -> KeyConfig:
+    """Of one name's, the one that lasts longest: those that were rotated end with their grace."""
+    return max(keys, key=ends)
 
 
 def presented_key(headers: Headers) -> str:
