@@ -89,23 +89,30 @@ local function calendar(key, period)
   local slot = period == 'day' and day or month_of(day)
   local function begins(number) return period == 'day' and number * DAY or month_begins(number) end
   local known = redis.call('HMGET', key, 's', 't')
-  local current = tonumber(known[1] or -1)
+  local current, total = tonumber(known[1] or slot), tonumber(known[2] or 0)
   -- A clock that was set back a little must not end the period once more.
   if current == slot + 1 and begins(current) - now <= WINDOW then slot = current end
-  local total = current == slot and tonumber(known[2]) or 0
   local ends = begins(slot + 1)
+  local function keep(count)
+    redis.call('HSET', key, 's', slot, 't', int(count))
+    redis.call('EXPIREAT', key, ends + DAY)
+  end
+  -- Nor may one whose end was seen, if only by who was refused, begin again.
+  if current ~= slot then
+    total = 0
+    keep(total)
+  end
   local function reset() return ends - now end
   return {
     total = total,
     wait = reset,
     reset = reset,
     take = function(cost)
-      redis.call('HSET', key, 's', slot, 't', int(total + cost))
-      redis.call('EXPIREAT', key, ends + DAY)
+      keep(total + cost)
       return slot
     end,
     settle = function(number, difference)
-      if current == slot and number == slot then redis.call('HSET', key, 't', int(math.max(0, total + difference))) end
+      if known[1] and number == slot then keep(math.max(0, total + difference)) end
     end,
   }
 end

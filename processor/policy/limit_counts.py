@@ -212,7 +212,7 @@ class LimitCounts:
         return counter
 
     def _make_room(self, now: float) -> None:
-        """Of too many, those go of which nothing is taken; then those that would soonest be free, and were used least.
+        """Of too many, those go of which nothing is taken; then those that are worth least.
 
         A quarter is freed, so that the next time is not soon.
         """
@@ -220,9 +220,14 @@ class LimitCounts:
             counter.advance(now)
         kept = [(name, counter) for name, counter in self._counters.items() if counter.total]
         if len(kept) > self._most * 3 // 4:
-            kept.sort(key=lambda named: (named[1].reset(now), named[1].total), reverse=True)
+            kept.sort(key=lambda named: _worth(named[1], now), reverse=True)
             del kept[self._most * 3 // 4 :]
         self._counters = dict(kept)
+
+
+def _worth(counter: _Counter, now: float) -> tuple[bool, float, int]:
+    """More, the worse it is to forget: requests under way first, then what would be free latest, and was used most."""
+    return isinstance(counter, _Leases), counter.reset(now), counter.total
 
 
 def _wait(charge: Charge, counter: _Counter, now: float) -> float:

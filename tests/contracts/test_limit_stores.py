@@ -199,6 +199,21 @@ async def test_redis_and_the_process_count_alike_at_any_time(
         assert [s.remaining for s in await there.peek(limits)] == [s.remaining for s in await here.peek(limits)]
 
 
+@pytest.mark.parametrize("limit", [TPM, DAY, MONTH])
+async def test_a_period_whose_end_was_seen_does_not_begin_again_in_either(redis: Redis, limit: Limit) -> None:
+    clock, midnight = Clock(redis), int(month_begins(2100 * 12) * 10**6)
+    there, here = RedisLimits(AtTime(connection_pool=redis.connection_pool), "same"), LocalLimits(clock)
+    found = []
+    for store in (there, here):
+        await clock.set(midnight - 10 * 10**6)
+        await store.acquire([charge(limit, 60)], lease="a", lease_for=LEASE)
+        await clock.set(midnight + 10 * 10**6)
+        await store.peek([limit])
+        await clock.set(midnight - 10**6)
+        found.append(told(await store.acquire([charge(limit, 30)], lease="b", lease_for=LEASE)))
+    assert found[0] == found[1]
+
+
 async def test_the_longest_lease_keeps_the_others(redis: Redis) -> None:
     store = RedisLimits(redis, "p")
     await store.acquire([charge(NOW)], lease="long", lease_for=900)

@@ -176,11 +176,13 @@ def test_of_too_many_limits_those_go_that_would_soonest_be_free() -> None:
     month = [Limit(subject=f"m{n}", unit=Unit.TOKENS, period=Period.MONTH, amount=9) for n in range(20)]
     for limit in month:
         assert is_admitted(counts, limit, 5)
+    assert is_admitted(counts, NOW)
     for number in range(500):
         passing = Limit(subject=f"k{number}", unit=Unit.TOKENS, period=Period.MINUTE, amount=9)
         assert is_admitted(counts, passing, 9)
         assert len(counts) <= 40
     assert remaining(counts, month) == [4] * 20
+    assert remaining(counts, [NOW]) == [1], "what is under way is not forgotten"
     assert is_admitted(counts, month[0], 4), "it is still the same counter"
 
 
