@@ -169,7 +169,7 @@ class LimitCounts:
         """Take all of it, or nothing."""
         if len(self._counters) >= self._most:
             self._make_room(now)
-        counters = [self._counter_of(charge.limit) for charge in charges]
+        counters = [self._counter_of(charge.limit) for charge in charges]  # kept only if something is taken
         longest, refused = 0.0, -1
         for place, (charge, counter) in enumerate(zip(charges, counters, strict=True)):
             counter.advance(now)
@@ -178,6 +178,7 @@ class LimitCounts:
                 longest, refused = wait, place
         taken: tuple[Taken, ...] = ()
         if refused < 0:
+            self._counters.update((c.limit.name, counter) for c, counter in zip(charges, counters, strict=True))
             taken = tuple(
                 [
                     Taken(c, counter.take(c.cost, now, lease, lease_for))
@@ -186,7 +187,7 @@ class LimitCounts:
             )
         standings = tuple([_standing(c.limit, counter, now) for c, counter in zip(charges, counters, strict=True)])
         if refused < 0:
-            return Admission(standings=standings, lease=lease, taken=taken)
+            return Admission(standings=standings, taken=taken)
         return Admission(
             standings=standings, refused=standings[refused], retry_after=None if longest == inf else longest
         )
@@ -200,16 +201,13 @@ class LimitCounts:
 
     def peek(self, limits: Sequence[Limit], *, now: float) -> tuple[Standing, ...]:
         """How limits stand; one that nobody has asked for is not remembered for it."""
-        counters = [self._counters.get(limit.name) or _KINDS[limit.period]() for limit in limits]
+        counters = [self._counter_of(limit) for limit in limits]
         for counter in counters:
             counter.advance(now)
         return tuple([_standing(limit, counter, now) for limit, counter in zip(limits, counters, strict=True)])
 
     def _counter_of(self, limit: Limit) -> _Counter:
-        counter = self._counters.get(limit.name)
-        if counter is None:
-            counter = self._counters[limit.name] = _KINDS[limit.period]()
-        return counter
+        return self._counters.get(limit.name) or _KINDS[limit.period]()
 
     def _make_room(self, now: float) -> None:
         """Of too many, those go of which nothing is taken; then those that are worth least.

@@ -200,15 +200,19 @@ async def test_redis_and_the_process_count_alike_at_any_time(
 
 
 @pytest.mark.parametrize("limit", [TPM, DAY, MONTH])
-async def test_a_period_whose_end_was_seen_does_not_begin_again_in_either(redis: Redis, limit: Limit) -> None:
+@pytest.mark.parametrize("taken", [0, 60])
+async def test_a_refusal_in_a_new_period_counts_alike_when_the_clock_is_set_back(
+    redis: Redis, limit: Limit, taken: int
+) -> None:
     clock, midnight = Clock(redis), int(month_begins(2100 * 12) * 10**6)
     there, here = RedisLimits(AtTime(connection_pool=redis.connection_pool), "same"), LocalLimits(clock)
     found = []
     for store in (there, here):
         await clock.set(midnight - 10 * 10**6)
-        await store.acquire([charge(limit, 60)], lease="a", lease_for=LEASE)
+        if taken:
+            await store.acquire([charge(limit, taken)], lease="a", lease_for=LEASE)
         await clock.set(midnight + 10 * 10**6)
-        await store.peek([limit])
+        await store.acquire([charge(limit, limit.amount + 1)], lease="a", lease_for=LEASE)
         await clock.set(midnight - 10**6)
         found.append(told(await store.acquire([charge(limit, 30)], lease="b", lease_for=LEASE)))
     assert found[0] == found[1]
