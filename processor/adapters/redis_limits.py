@@ -35,7 +35,7 @@ class RedisLimits:
             taken = tuple(
                 Taken(charge, int(slot)) for charge, slot in zip(charges, answer[_HEAD + 2 :: _HEAD], strict=True)
             )
-            return Admission(standings=standings, lease=lease, taken=taken)
+            return Admission(standings=standings, taken=taken)
         wait = int(answer[2])
         return Admission(
             standings=standings,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle, islice
 
 from processor.domain import Operation
@@ -19,7 +20,7 @@ _PROMPT = ("system", "instructions", "messages", "input", "prompt")
 """Where endpoints have what a model reads, in the order in which it does."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Question:
     """A request, as far as it decides who answers."""
 
@@ -29,6 +30,16 @@ class Question:
     scope: str
     """Whose sessions and users these are: the gateway key's name."""
     session: str = ""
+
+    @cached_property
+    def prompt_tokens(self) -> int:
+        """Tokens of the prompt, estimated: for the choice of a target and for the limits."""
+        return prompt_tokens(self.body)
+
+    @cached_property
+    def answer_tokens(self) -> int | None:
+        """The most tokens that the client wants; None where it does not say."""
+        return answer_tokens(self.read.fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +92,7 @@ def wanted(model: Model, question: Question) -> Wanted:
     chats = model.selective and question.operation in GENERATING
     return Wanted(
         needs=features_needed(fields) if chats and not model.drop_params else frozenset(),
-        tokens=prompt_tokens(question.body) + (answer_tokens(fields) or 0) if chats else 0,
+        tokens=question.prompt_tokens + (question.answer_tokens or 0) if chats else 0,
         affinity=_affinity(model, question) if model.affinity else None,
     )
 

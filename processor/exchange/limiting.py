@@ -13,7 +13,6 @@ from processor.exchange.pricing import Prices
 from processor.policy.estimate import GENERATING, READING
 from processor.policy.limit_headers import HeaderPairs, in_words, limit_headers
 from processor.policy.limits import Admission, Charge, Limit, Period, Standing, Taken, Unit
-from processor.policy.needs import answer_tokens, prompt_tokens
 from processor.ports import LimitStore
 from processor.topology import KeyLimits, Model, Target
 
@@ -43,10 +42,10 @@ class Estimate:
         """By the bytes of the prompt, and `max_tokens`. Pictures and sound are not counted in tokens."""
         if question.operation not in GENERATING | READING:
             return Estimate(input_tokens=0, output_tokens=0, bounded=True)
-        read = prompt_tokens(question.body)
+        read = question.prompt_tokens
         if question.operation in READING:
             return Estimate(input_tokens=read, output_tokens=0, bounded=True)
-        wanted = answer_tokens(question.read.fields)
+        wanted = question.answer_tokens
         return Estimate(
             input_tokens=read, output_tokens=_UNSAID if wanted is None else wanted, bounded=wanted is not None
         )
@@ -61,7 +60,6 @@ class Reservation:
     taken: tuple[Taken, ...] = ()
     headers: HeaderPairs = ()
     """What the client is told of its limits."""
-    degraded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +107,6 @@ class Limiter:
             estimate=estimate,
             taken=admission.taken,
             headers=limit_headers(admission.standings),
-            degraded=admission.degraded,
         )
         if admission.degraded and model.deny_uncounted:
             await self.settle([reservation], Used())
@@ -129,7 +126,7 @@ class Limiter:
         admission = await self.store.acquire(charges, lease=request_id, lease_for=_LEASE)
         if admission.refused:
             raise _refusal(admission, estimate)
-        return Reservation(lease=request_id, estimate=estimate, taken=admission.taken, degraded=admission.degraded)
+        return Reservation(lease=request_id, estimate=estimate, taken=admission.taken)
 
     async def extend(self, first: Reservation, attempt: int, target: Target) -> Reservation | None:
         """Take what one more attempt needs of its own target's limits; it is not given up for want of it."""
@@ -138,7 +135,7 @@ class Limiter:
         admission = await self.store.acquire(charges, lease=lease, lease_for=_LEASE)
         if admission.refused:
             return None
-        return Reservation(lease=lease, estimate=first.estimate, taken=admission.taken, degraded=admission.degraded)
+        return Reservation(lease=lease, estimate=first.estimate, taken=admission.taken)
 
     async def settle(self, reservations: Iterable[Reservation], used: Used) -> None:
         """Give back what was not used, and count what was used beyond."""

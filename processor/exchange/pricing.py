@@ -15,6 +15,8 @@ from processor.topology import Target
 from processor.wire.json import Fields, decode
 
 _DOLLARS = "USD"
+_DIGITS = 6
+"""Of a number of pictures."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +49,6 @@ def _whole(value: Raw | None) -> int:
 def _characters(value: Raw | None) -> int:
     said = decode(value) if value is not None else ""
     return len(said) if isinstance(said, str) else 0
-
-
-_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,8 +91,6 @@ class Admission:
     retry_after: float | None = None
     """Seconds until the same request would be admitted, if nobody else asks; None when it never would (its cost is
     above the limit), or nobody can say (requests under way)."""
-    lease: str = ""
-    """Of the requests under way."""
     taken: tuple[Taken, ...] = ()
     degraded: bool = False
     """Whether the store that replicas share could not be asked, and this process decided by its own counts."""

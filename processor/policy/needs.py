@@ -16,8 +16,8 @@ _ANSWERS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 _INLINE = re.compile(rb'(?:;base64,|"data": ?")([A-Za-z0-9+/=_-]{64,})')
 _INLINE_FROM = 512
 """Bytes of a body below which nothing worth looking for is in it."""
-_DIGITS = 9
-"""Of a number of tokens that may be meant."""
+_DIGITS = 10
+"""Of a number of tokens; no model answers with so many."""
 _PICTURE_TOKENS = 1024
 """What a picture or a file takes, roughly: vendors count them by size in pixels or pages, never by bytes."""
 _EMPTY = (b"null", b"[]", b"{}", b'""')
@@ -48,7 +48,7 @@ def answer_tokens(fields: Fields) -> int | None:
     """The most tokens that the client wants; None where it does not say."""
     for name in _ANSWERS:
         text = bytes(_bytes(fields, name))
-        if text.isdigit() and len(text) <= _DIGITS:
+        if text.isdigit() and len(text) < _DIGITS:
             return int(text)
     return None
 

@@ -84,28 +84,28 @@ def cost(tariff: Tariff, quantities: Quantities) -> Decimal | None:
     usage = quantities.usage
     prices = tariff.at(usage.input_tokens)
     cached = min(usage.cached_input_tokens, usage.input_tokens)
-    by_token = (
+    tokens = (
         (prices.input, usage.input_tokens - cached, _MILLION),
         (prices.input if prices.cached_input is None else prices.cached_input, cached, _MILLION),
         (prices.output, usage.output_tokens, _MILLION),
     )
-    by_piece = (
+    pieces = (
         (prices.image, quantities.images, 1),
         (prices.second, quantities.seconds, 1),
         (prices.character, quantities.characters, _MILLION),
     )
-    priced_by_piece = any(price is not None for price, _, _ in by_piece)
-    priced_by_token = any(price is not None for price, _, _ in by_token)
+    by_token = any(price is not None for price, _, _ in tokens)
+    by_piece = any(price is not None for price, _, _ in pieces)
+    if not by_token and not by_piece and prices.request is None:
+        return None
     total = prices.request or Decimal(0)
-    for parts, priced, other in ((by_token, priced_by_token, priced_by_piece), (by_piece, priced_by_piece, True)):
-        for price, amount, per in parts:
-            if not amount:
-                continue
-            if price is not None:
-                total += price * amount / per
-            elif priced or not other:
-                return None
-    return total if priced_by_token or priced_by_piece or prices.request is not None else None
+    for price, amount, per in (*(tokens if by_token or not by_piece else ()), *(pieces if by_piece else ())):
+        if not amount:
+            continue
+        if price is None:
+            return None
+        total += price * amount / per
+    return total
 
 
 def estimate(tariff: Tariff, input_tokens: int, output_tokens: int) -> Decimal | None:
@@ -144,8 +144,11 @@ class PriceTable:
         """The table with tariffs and rates that go before its own: patterns too, whatever they look like."""
         if not tariffs and not rates:
             return self
-        names = {name for name in self.tariffs if not any(fnmatchcase(name, pattern) for pattern in tariffs)}
-        kept = {name: tariff for name, tariff in self.tariffs.items() if name in names}
+        kept = {
+            name: tariff
+            for name, tariff in self.tariffs.items()
+            if not any(fnmatchcase(name, pattern) for pattern in tariffs)
+        }
         return PriceTable({**tariffs, **kept}, {**self.rates, **(rates or {})})
 
     def convert(self, amount: Decimal, currency: str, into: str) -> Decimal | None:

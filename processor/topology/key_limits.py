@@ -8,6 +8,9 @@ from processor.config import KeyConfig, TeamConfig
 from processor.policy.limits import Limit
 from processor.topology.allowances import limits_of
 
+_MOST = 65_536
+"""Keys that are remembered: they come and go while the gateway runs."""
+
 
 class KeyLimits:
     """Worked out once for each key."""
@@ -26,7 +29,3 @@ class KeyLimits:
             self._known.clear()
         self._known[key.name] = (key, limits)
         return limits
-
-
-_MOST = 65_536
-"""Keys that come and go while the gateway runs."""
