@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 
@@ -69,12 +70,14 @@ class UsageSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Token counts of one exchange. Cached tokens are part of the input, reasoning tokens part of the output."""
+    """What was counted of one exchange. Cached tokens are part of the input, reasoning tokens part of the output."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
+    seconds: Decimal | None = None
+    """Of sound; None where nobody counted any, and in records: there the cost tells of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

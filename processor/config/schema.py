@@ -136,7 +136,7 @@ class PriceConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     image: Money | None = None
     """A picture."""
     second: Money | None = None
-    """A second of sound."""
+    """A second of sound that is transcribed."""
     character: Money | None = None
     """A million characters that are spoken."""
     request: Money | None = None

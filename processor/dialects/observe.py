@@ -35,6 +35,8 @@ _SHAPES: tuple[tuple[Operation | None, str, Shape], ...] = (
     (None, r"/bots/", usage_shapes.ark_bots),
     (Operation.EMBEDDINGS, "", usage_shapes.minimax_embeddings),
     (Operation.RERANK, "", usage_shapes.rerank),
+    (Operation.TRANSCRIPTION, "", usage_shapes.transcription),
+    (Operation.TRANSLATION, "", usage_shapes.transcription),
 )
 """Operation and a pattern of the path to the shape; the first that fits, else OpenAI's. A protocol's own operation
 comes before a host's paths: DashScope serves Anthropic's and OpenAI's protocols below `/apps/` too.
@@ -47,7 +49,7 @@ _NO_TEXT = frozenset(
 """Operations whose answers are not parsed for generated text: megabytes of numbers, or of base64."""
 _WORTH_KEEPING = (
     *("usage", "usageMetadata", "bot_usage", "message", "response", "model", "modelVersion"),
-    *("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count", "inputTextTokenCount"),
+    *("total_tokens", "tokens", "meta", "done", "prompt_eval_count", "eval_count", "inputTextTokenCount", "duration"),
 )
 """What is parsed of a whole answer, of which texts, images and vectors are the bulk."""
 

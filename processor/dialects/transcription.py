@@ -9,7 +9,7 @@ from typing import Any
 from processor.dialects.base import Asked, ClientResponse, StreamTranslator, Upload, UpstreamRequest
 from processor.dialects.chat_request import Parameters, unsupported
 from processor.dialects.openai_relay import OpenAIRelay
-from processor.dialects.usage_shapes import openai
+from processor.dialects.usage_shapes import transcription
 from processor.dialects.vendor_errors import error_inside
 from processor.errors import MalformedRequest, UpstreamProtocolError
 from processor.wire.json import JSON, Fields, JSONError, decode, encode, raw
@@ -59,9 +59,9 @@ class OpenAITranscription:
             return ClientResponse(body=body, usage=None, model="", content_type=PLAIN_TEXTS[wanted])
         answer = _answered(body)
         if wanted not in PLAIN_TEXTS:
-            return ClientResponse(body=body, usage=openai(answer), model=str(answer.get("model") or ""))
+            return ClientResponse(body=body, usage=transcription(answer), model=str(answer.get("model") or ""))
         text = str(answer["text"]).encode()
-        return ClientResponse(body=text, usage=openai(answer), model="", content_type=PLAIN_TEXTS[wanted])
+        return ClientResponse(body=text, usage=transcription(answer), model="", content_type=PLAIN_TEXTS[wanted])
 
     def stream(self, asked: Asked) -> StreamTranslator:
         """A stream's translator."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 from processor.domain import Usage
@@ -14,6 +15,8 @@ Shape = Callable[[JSON], Usage | None]
 _DIGITS = 16
 """Of a count that is written as a text; no bill is longer."""
 
+_LONGEST = 10**6
+"""Seconds of sound, more than any vendor takes at once."""
 _COUNTS = ("prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "total_tokens")
 
 
@@ -24,9 +27,16 @@ def openai(answer: JSON) -> Usage | None:
         choices = answer.get("choices")
         first = choices[0] if isinstance(choices, list) and choices else None
         usage = first.get("usage") if isinstance(first, dict) else None
-    if not isinstance(usage, dict) or not any(name in usage for name in _COUNTS):  # transcriptions count seconds
+    if not isinstance(usage, dict):
         return None
-    return openai_counts(usage)
+    if any(name in usage for name in _COUNTS):
+        return openai_counts(usage)
+    return _heard(usage.get("seconds"))
+
+
+def transcription(answer: JSON) -> Usage | None:
+    """OpenAI's, of tokens or seconds; else the `duration` that the verbose form has anyway."""
+    return openai(answer) or _heard(answer.get("duration"))
 
 
 def openai_counts(usage: JSON) -> Usage:
@@ -48,6 +58,7 @@ def openai_counts(usage: JSON) -> Usage:
         output_tokens=output,
         cached_input_tokens=cached,
         reasoning_tokens=reasoning,
+        seconds=_seconds(usage.get("seconds")),
     )
 
 
@@ -172,6 +183,17 @@ def _count(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
         return 0
     return int(value)
+
+
+def _heard(value: Any) -> Usage | None:
+    seconds = _seconds(value)
+    return None if seconds is None else Usage(seconds=seconds)
+
+
+def _seconds(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
+        return None
+    return Decimal(str(value))
 
 
 def _first(usage: JSON, *names: str) -> int:

@@ -17,9 +17,8 @@ from processor.exchange.messages import (
     ResponseBody,
     ResponseHeaders,
 )
-from processor.exchange.pricing import Money, Prices
+from processor.exchange.pricing import Money, Prices, counted
 from processor.policy.estimate import GENERATING, estimate_tokens
-from processor.policy.prices import Quantities
 from processor.vendors import find
 
 _COUNTED = frozenset(Operation) - {Operation.MODELS, Operation.OTHER}
@@ -154,7 +153,7 @@ class MeterExchange:
         provider = provider_of(self._path)
         for model in ("response_model", "request_model"):  # what is dated may stand under its plain name only
             if name := facts.get(model):
-                money = self._prices.cost_at(provider, str(name), Quantities(usage=usage))
+                money = self._prices.cost_at(provider, str(name), counted(usage))
                 if money:
                     return money
         return None

@@ -31,14 +31,21 @@ class Money:
 
 
 def quantities_of(operation: Operation, fields: Fields, usage: Usage) -> Quantities:
-    """What is paid for, of an answered request: tokens, and the pictures or characters that were asked for."""
+    """What is paid for, of an answered request: what the vendor counted, and the pictures or characters asked for."""
     match operation:
         case Operation.IMAGE_GENERATION | Operation.IMAGE_EDIT:
             return Quantities(usage=usage, images=_whole(fields.get("n")) or 1)
         case Operation.SPEECH:
             return Quantities(usage=usage, characters=_characters(fields.get("input")))
+        case Operation.TRANSCRIPTION | Operation.TRANSLATION:
+            return Quantities(usage=usage, seconds=usage.seconds)
         case _:
-            return Quantities(usage=usage)
+            return counted(usage)
+
+
+def counted(usage: Usage) -> Quantities:
+    """What is paid for where only what the vendor counted is known."""
+    return Quantities(usage=usage, seconds=usage.seconds or Decimal(0))
 
 
 def _whole(value: Raw | None) -> int:

@@ -39,7 +39,7 @@ class Tariff:
     image: Decimal | None = None
     """A picture."""
     second: Decimal | None = None
-    """A second of sound."""
+    """A second of sound that is transcribed."""
     character: Decimal | None = None
     """A million characters that are spoken."""
     request: Decimal | None = None
@@ -71,7 +71,8 @@ class Quantities:
 
     usage: Usage = field(default_factory=Usage)
     images: int = 0
-    seconds: Decimal | int = 0
+    seconds: Decimal | None = Decimal(0)
+    """None: there are some, and nobody knows how many."""
     characters: int = 0
 
 
@@ -100,9 +101,9 @@ def cost(tariff: Tariff, quantities: Quantities) -> Decimal | None:
         return None
     total = prices.request or Decimal(0)
     for price, amount, per in (*(tokens if by_token or not by_piece else ()), *(pieces if by_piece else ())):
-        if not amount:
+        if amount == 0:
             continue
-        if price is None:
+        if price is None or amount is None:
             return None
         total += price * amount / per
     return total

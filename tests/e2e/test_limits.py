@@ -33,6 +33,7 @@ def configuration(vendor: FakeVendor, *, more: str = "") -> str:
         "tokens": "limits: {tpm: 4000}",
         "narrow": "limits: {tpm: 20}",
         "spent": "budget: {usd_per_day: 0.0015}",
+        "listening": "budget: {usd_per_day: 0.0015}",
         "thrifty": "budget: {usd_per_month: 0.0015, on_budget: reroute}",
         "teamed": "team: search",
         "mate": "team: search",
@@ -53,10 +54,12 @@ models:
     targets: [{{provider: one, model: a, limits: {{rpm: 2}}}}, {{provider: two, model: b}}]
   dear: {{targets: [{{provider: one, model: dear}}, {{provider: two, model: cheap}}]}}
   everyones: {{targets: [{{provider: one, model: a}}], cache: {{scope: all}}}}
+  ear: {{targets: [{{provider: one, model: ear}}]}}
   crowded: {{targets: [{{provider: one, model: a}}], limits: {{rpm: 1}}}}
 prices:
   one/dear: {{input: 10, output: 100}}
   two/cheap: {{currency: CNY, input: 1, output: 1}}
+  one/ear: {{second: 0.0001}}
 teams:
   search: {{limits: {{rpm: 2}}}}
 {more}
@@ -170,6 +173,24 @@ async def test_a_spent_budget_is_a_402_and_every_record_has_its_cost(gateway: Ga
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "budget_exceeded")
     assert "0.0015 USD per day of key spent" in refused.json()["error"]["message"]
     assert (await gateway.record_of(refused))["cost"] == ""
+
+
+async def test_seconds_of_sound_are_paid_from_a_budget(gateway: Gateway, vendor: FakeVendor) -> None:
+    sound = {"file": ("talk.wav", b"RIFFsound", "audio/wav")}
+    heard = {"text": "Hi.", "usage": {"type": "duration", "seconds": 9.5}}
+    vendor.script("/one/audio/transcriptions", *[Reply.json(heard)] * 2)
+    headers = {"authorization": "Bearer sk-listening"}
+    async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=30) as client:
+        paid = [await client.post("/v1/audio/transcriptions", data={"model": "ear"}, files=sound) for _ in range(2)]
+        records = [await gateway.record_of(answer) for answer in paid]
+        assert [(record["cost"], record["usage_source"]) for record in records] == [("0.00095", "provider")] * 2
+
+        async def spent() -> bool:
+            return (
+                await client.post("/v1/audio/transcriptions", data={"model": "ear"}, files=sound)
+            ).status_code == 402
+
+        await until_async(spent, within=3, what="the second one to be settled")
 
 
 async def test_a_spent_budget_may_leave_the_cheapest_targets(gateway: Gateway, vendor: FakeVendor) -> None:

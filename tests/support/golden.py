@@ -22,7 +22,7 @@ URL, `<vendor>_native` for one whose other dialect was chosen. A file is a list 
       then:                           # further calls, in any order; the vendor's answers to them
         - {upstream: {…} | fetch: "https://…", answer: {…}}
       client: same                    # `same` bytes as the vendor's, a block, or {base64: …}; absent with an error
-      usage: {input: 9, output: 3, cached: 0, reasoning: 0}   # absent: the vendor gave no count
+      usage: {input: 9, output: 3, cached: 0, reasoning: 0, seconds: 2}   # absent: the vendor gave no count
       malformed: 1                    # events of the vendor's stream that are left out; none by default
       error: {status: 429, type: …, code: …, message: …}      # what the client is told instead
 
@@ -39,6 +39,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -298,8 +299,9 @@ def _events(text: str) -> bytes:
 
 def _usage(entry: dict[str, int]) -> Usage:
     return Usage(
-        input_tokens=entry["input"],
-        output_tokens=entry["output"],
+        input_tokens=entry.get("input", 0),
+        output_tokens=entry.get("output", 0),
         cached_input_tokens=entry.get("cached", 0),
         reasoning_tokens=entry.get("reasoning", 0),
+        seconds=Decimal(str(entry["seconds"])) if "seconds" in entry else None,
     )

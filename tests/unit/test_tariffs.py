@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processor.config import Config, PriceConfig
-from processor.domain import Feature, Usage
+from processor.domain import Feature, Operation, Usage
 from processor.errors import ConfigError
+from processor.exchange.pricing import counted, quantities_of
 from processor.policy.prices import PriceTable, Quantities, Tariff, Tier, cost, estimate
 from processor.topology.tariffs import price_table, read_shipped
 from processor.vendors import VENDORS
@@ -49,6 +50,17 @@ def test_what_has_no_price_has_no_cost() -> None:
     assert cost(embedding, usage(1000, 0)) == Decimal("0.00002")
     assert cost(embedding, usage(1000, 1)) is None, "an answer it has no price for"
     assert cost(Tariff(), usage(1, 1)) is None
+
+
+def test_seconds_that_nobody_counted_have_no_cost() -> None:
+    by_second, by_token = Tariff(second=Decimal("0.0001")), Tariff(input=Decimal(6), output=Decimal(10))
+    heard = Usage(seconds=Decimal("8.5"))
+    for operation in (Operation.TRANSCRIPTION, Operation.TRANSLATION):
+        assert cost(by_second, quantities_of(operation, {}, heard)) == Decimal("0.00085")
+        assert cost(by_second, quantities_of(operation, {}, Usage())) is None
+        assert cost(by_token, quantities_of(operation, {}, Usage(input_tokens=10**6))) == 6
+    assert cost(by_second, quantities_of(Operation.CHAT, {}, heard)) == Decimal("0.00085")
+    assert cost(by_second, counted(Usage())) == 0
 
 
 def test_a_configuration_goes_before_the_table_by_name_and_by_pattern() -> None:

@@ -15,9 +15,9 @@ PROVIDER, PARTIAL, ESTIMATED = UsageSource.PROVIDER, UsageSource.PARTIAL, UsageS
 def record(
     request_model: str = "chat-fast", *, tokens: tuple[int, int, int, int] = (0, 0, 0, 0), **fields: Any
 ) -> UsageRecord:
-    usage = Usage(
-        **dict(zip(("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens"), tokens, strict=True))
-    )
+    names = ("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens")
+    counts: dict[str, Any] = dict(zip(names, tokens, strict=True))
+    usage = Usage(**counts)
     defaults: dict[str, Any] = {
         "request_id": "r",
         "time": 0.0,
