@@ -9,7 +9,7 @@ from typing import Any
 
 from processor.adapters.admin_http import Answer
 from processor.adapters.key_desk import KeyDesk
-from processor.errors import LimitsUnavailable, MalformedRequest
+from processor.errors import ClientError, LimitsUnavailable, MalformedRequest
 from processor.exchange.explaining import Explainer, Inquiry, told
 from processor.ports import StoreError
 from processor.wire.json import JSON, JSONError, decode
@@ -17,6 +17,8 @@ from processor.worker import Worker
 
 _PATIENCE = 5.0
 """Seconds that an operator waits for Redis."""
+_NAME = "{name:[^/]+}"
+"""Of a key, which braces may stand in as well."""
 
 
 def routes(worker: Worker) -> Mapping[tuple[str, str], Answer]:
@@ -46,8 +48,8 @@ def routes(worker: Worker) -> Mapping[tuple[str, str], Answer]:
         ("POST", "/explain"): why,
         ("GET", "/keys"): keys,
         ("POST", "/keys"): create,
-        ("DELETE", "/keys/{name}"): revoke,
-        ("POST", "/keys/{name}/rotate"): rotate,
+        ("DELETE", f"/keys/{_NAME}"): revoke,
+        ("POST", f"/keys/{_NAME}/rotate"): rotate,
         ("GET", "/limits"): standing,
     }
 
@@ -65,11 +67,17 @@ async def explain(worker: Worker, inquiry: bytes) -> JSON:
 
 
 async def limits(worker: Worker, name: str) -> JSON:
-    """How the limits of one key, or of all, stand; and whether they are counted where they should be."""
+    """How the limits of one key, or of all, stand; and whether they are counted where they should be.
+
+    Raises:
+        ClientError: there is no key of that name.
+    """
     shared = worker.shared
     if shared:
         await shared.watch.refresh()
     keys = [key for key in worker.keyring if name in ("", key.name)]
+    if name and not keys:
+        raise ClientError(f"There is no key named `{name}`.", param="key", status=404)
     found = dict.fromkeys(limit for key in keys for limit in worker.limiter.keys.of(key))
     found |= dict.fromkeys(limit for model in worker.topology.models.values() for limit in model.limits)
     standings = await worker.limiter.store.peek(tuple(found))

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -138,6 +139,13 @@ async def test_the_same_over_http(gateway: Gateway, api_port: int) -> None:
         foreign = await admin.post("/keys/by http/rotate", headers={"origin": "https://example.com"})
         assert foreign.status_code == 403, "no page in a browser rotates a key"
         assert (await admin.delete("/keys/by http")).json() == {"revoked": "by http"}
+        unknown = await admin.get("/limits", params={"key": "by http"})
+        assert (unknown.status_code, unknown.json()["error"]["param"]) == (404, "key")
+        for name in ("team/a", "{braces}", "ключ?"):
+            path = f"/keys/{quote(name, safe='')}"
+            made = await admin.post("/keys", json={"name": name})
+            assert (await admin.post(f"{path}/rotate")).json()["name"] == name == made.json()["name"]
+            assert (await admin.delete(path)).json() == {"revoked": name}
         missing = await admin.delete("/keys/written")
         assert missing.status_code == 404
         assert "gateway.yaml" in missing.json()["error"]["message"]
