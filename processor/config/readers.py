@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from processor.config.source import Reference
 
@@ -32,14 +32,17 @@ _LABEL_CHARACTERS = 256
 _URL_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _URL_PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]*")
 _DATABASE = re.compile(r"/?[0-9]{0,5}")
-_DATABASE_OPTION = "db=[0-9]{1,5}"
-_REDIS_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "redis": (_DATABASE_OPTION,),
-    "unix": (_DATABASE_OPTION,),
-    "rediss": (
-        *(_DATABASE_OPTION, "ssl_ca_certs=.+", "ssl_certfile=.+", "ssl_keyfile=.+"),
-        *("ssl_cert_reqs=(none|optional|required)", "ssl_check_hostname=(true|false)"),
-    ),
+_REDIS_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "redis": {"db": "[0-9]{1,5}"},
+    "unix": {"db": "[0-9]{1,5}"},
+    "rediss": {
+        "db": "[0-9]{1,5}",
+        "ssl_ca_certs": ".+",
+        "ssl_certfile": ".+",
+        "ssl_keyfile": ".+",
+        "ssl_cert_reqs": "none|optional|required",
+        "ssl_check_hostname": "true|false",
+    },
 }
 """What a URL's query may say, by its scheme. The client would take more, some of it before the waits that are set for
 it, and finds out about what it does not know with the first command."""
@@ -141,8 +144,11 @@ def redis_url(value: object, _: Written) -> str:
     options = _REDIS_OPTIONS[parts.scheme]
     if parts.scheme != "unix" and not _DATABASE.fullmatch(parts.path):
         raise ValueError("a Redis URL's path is the number of a database, such as /0")
-    if not all(any(re.fullmatch(option, said) for option in options) for said in parts.query.split("&") if said):
-        raise ValueError(f"the query of a {parts.scheme}:// URL takes only {', '.join(options)}")
+    for name, said in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in options:
+            raise ValueError(f"the query of a {parts.scheme}:// URL takes only {', '.join(options)}")
+        if not re.fullmatch(options[name], said):
+            raise ValueError(f"{name} in the query of a Redis URL cannot be that")
     return text
 
 

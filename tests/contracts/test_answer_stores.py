@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from processor.adapters.local_answers import LocalAnswers
@@ -16,23 +14,8 @@ from processor.adapters.redis_connection import connect
 from processor.config import RedisConfig
 from processor.ports import AnswerStore, KeptAnswer
 from tests.support.gateway import free_port, until_async
-from tests.support.redis_server import RedisServer
 
 SIZE = 64 * 1024
-
-
-@pytest_asyncio.fixture(scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RedisServer]:
-    async with RedisServer(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    connected = connect(RedisConfig(url=server.url))
-    await connected.flushall()
-    yield connected
-    await connected.aclose()
 
 
 @pytest.fixture(params=["local", "redis"])

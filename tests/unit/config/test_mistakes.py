@@ -135,20 +135,17 @@ MISTAKES = {
     "a wait of the Redis client's": (
         'redis: {url: "redis://127.0.0.1/0?socket_timeout=90"}  # <-',
         "redis.url",
-        "the query of a redis:// URL takes only db=[0-9]{1,5}",
+        "the query of a redis:// URL takes only db",
     ),
     "certificates without TLS": (
         'redis: {url: "unix:///run/redis?db=2&ssl_ca_certs=/ca.pem"}  # <-',
         "redis.url",
-        "the query of a unix:// URL takes only db=[0-9]{1,5}",
+        "the query of a unix:// URL takes only db",
     ),
     "a TLS option that says nothing": (
         'redis: {url: "rediss://127.0.0.1/0?ssl_cert_reqs=maybe"}  # <-',
         "redis.url",
-        (
-            "the query of a rediss:// URL takes only db=[0-9]{1,5}, ssl_ca_certs=.+, ssl_certfile=.+, ssl_keyfile=.+, "
-            "ssl_cert_reqs=(none|optional|required), ssl_check_hostname=(true|false)"
-        ),
+        "ssl_cert_reqs in the query of a Redis URL cannot be that",
     ),
     "limits of each worker": (
         "workers: 2  # <-\nteams: {a: {limits: {rpm: 1}}}",
