@@ -189,7 +189,15 @@ class Answering:
         sent = self._sent
         error = UpstreamUnavailable(_LATE[0], status=504, code=_LATE[1])
         self._attempt.end(now, judge(Outcome.of(error)) if sent.circuits else None, error.code)
-        sent.plan.failed.append(FailedAttempt(sent.attempt, str(sent.target), 0, error.code, (now - sent.at) * 1000))
+        self._note_failure(error, now)
+
+    def _note_failure(self, error: UpstreamError, now: float) -> None:
+        """Another is to make it good: tell it with the vendor's own status, were it one that no client knows."""
+        sent, said = self._sent, int(self._headers.get(":status", "0"))
+        status = error.status if 200 <= said < 300 else said
+        sent.plan.failed.append(
+            FailedAttempt(sent.attempt, str(sent.target), status, error.code, (now - sent.at) * 1000)
+        )
 
     def _ended(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
         """What ends the answer; where trailers follow, the body's last piece is not its end."""
@@ -291,11 +299,10 @@ class Answering:
 
     def rescued(self, target: Target, rest: bytes, tally: Tally) -> tuple[Action, ...]:
         """Another target has said the rest."""
-        sent, plan, error = self._sent, self._sent.plan, self.broken
+        error = self.broken
         assert error is not None  # noqa: S101 - else there would be nothing to rescue
         self.broken = None
-        spent = (self._now - sent.at) * 1000
-        plan.failed.append(FailedAttempt(sent.attempt, str(sent.target), error.status, error.code, spent))
+        self._note_failure(error, self._now)
         facts = {
             **self._failed_facts(),
             **self._accounted(tally, target),
@@ -390,8 +397,7 @@ class Answering:
         sent = self._sent
         if 0 < pause <= _LONGEST_PAUSE:
             sent.plan.not_before[sent.target.key] = self._now + pause
-        spent = (self._now - sent.at) * 1000
-        sent.plan.failed.append(FailedAttempt(sent.attempt, str(sent.target), error.status, error.code, spent))
+        self._note_failure(error, self._now)
         headers = ((":status", str(names.RETRY_STATUS)), ("content-length", "0"))
         return (self._begin(headers, {"error": error.code}), Send(b"", ended))
 

@@ -32,7 +32,7 @@ class FailedAttempt:
     """From 1."""
     target: str
     status: int
-    """The vendor's, or what its answer came to; 0 when there was none."""
+    """The vendor's own, or of a success what it came to; 0 when there was no answer."""
     error: str
     ms: float
 

@@ -166,6 +166,23 @@ async def test_a_second_attempt_translates_from_the_original_again(envoy: Envoy)
     assert lost.immediate_response.status.code == 503, "the plan is freed when the request is over"
 
 
+@pytest.mark.parametrize("status", [307, 408, 425, 499, 503, 520, 527, 529])
+async def test_a_failed_attempt_is_told_with_the_vendor_s_own_status(envoy: Envoy, status: int) -> None:
+    _, stream = await first_attempt(envoy, "two", "deepseek", stream=False)
+    refused = await answer(stream, status, JSON, [b'{"error":{"message":"not now"}}'])
+    assert refused.status == names.RETRY_STATUS
+    (failed,) = json.loads(refused.metadata["gateway"]["failed_attempts"])
+    assert (failed["target"], failed["status"]) == ("deepseek/a", status)
+
+
+@pytest.mark.parametrize(("code", "status"), [("rate_limit", 429), ("strange", 502)])
+async def test_of_an_error_inside_a_200_the_status_it_stands_for_is_told(envoy: Envoy, code: str, status: int) -> None:
+    _, stream = await first_attempt(envoy, "two", "deepseek", stream=False)
+    refused = await answer(stream, 200, JSON, [json.dumps({"error": {"message": "no", "code": code}}).encode()])
+    (failed,) = json.loads(refused.metadata["gateway"]["failed_attempts"])
+    assert (failed["status"], failed["error"]) == (status, code)
+
+
 async def test_trailers_end_a_body_too(envoy: Envoy) -> None:
     _, stream = await first_attempt(envoy, "deepseek/x", "deepseek", stream=False)
     await stream.send_headers("response_headers", {":status": "200", **JSON})
