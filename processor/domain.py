@@ -101,7 +101,7 @@ class UsageRecord:
     """Requests sent to vendors; 0 when the gateway answered itself."""
     failed_attempts: str = ""
     """Those before the one that answered, as a JSON list of `{"target", "status", "error", "ms"}`; empty when there
-    were none. A status of 0 is no answer at all.
+    were none. A status of 0 is no answer at all; without `ms` there was no connection either.
     """
     team: str = ""
     """The gateway key's."""

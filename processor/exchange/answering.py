@@ -179,6 +179,7 @@ class Answering:
         if self._begun:
             self._sent.plan.cut = self._settled(finished=False)
             return
+        self._sent.plan.unanswered[self._sent.attempt] = (now - self._sent.at) * 1000
         size = self._sent.plan.size
         self._observations.write(self._sent.request_id, sent_input_tokens=estimate_tokens(size))
         if self._sent.first_by is not None and now >= self._sent.first_by:
@@ -195,9 +196,7 @@ class Answering:
         """Another is to make it good: tell it with the vendor's own status, were it one that no client knows."""
         sent, said = self._sent, int(self._headers.get(":status", "0"))
         status = error.status if 200 <= said < 300 else said
-        sent.plan.failed.append(
-            FailedAttempt(sent.attempt, str(sent.target), status, error.code, (now - sent.at) * 1000)
-        )
+        sent.plan.failed[sent.attempt] = FailedAttempt(str(sent.target), status, error.code, (now - sent.at) * 1000)
 
     def _ended(self, actions: tuple[Action, ...]) -> tuple[Action, ...]:
         """What ends the answer; where trailers follow, the body's last piece is not its end."""
@@ -331,7 +330,7 @@ class Answering:
 
     def _failed_facts(self) -> _Facts:
         failed = self._sent.plan.failed
-        return {"failed_attempts": encode([attempt.told() for attempt in failed]).decode()} if failed else {}
+        return {"failed_attempts": encode([attempt.told() for attempt in failed.values()]).decode()} if failed else {}
 
     def _fail(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""

@@ -28,17 +28,17 @@ MAX_BYTES = 512 * 1024 * 1024
 class FailedAttempt:
     """An attempt that did not answer the client."""
 
-    number: int
-    """From 1."""
     target: str
     status: int
     """The vendor's own, or of a success what it came to; 0 when there was no answer."""
     error: str
-    ms: float
+    ms: float | None
+    """None where no connection was made: nobody tells us how long that was tried."""
 
     def told(self) -> JSON:
         """As the usage record has it."""
-        return {"target": self.target, "status": self.status, "error": self.error, "ms": round(self.ms, 1)}
+        told = {"target": self.target, "status": self.status, "error": self.error}
+        return told if self.ms is None else {**told, "ms": round(self.ms, 1)}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,8 +62,10 @@ class Plan:
     spent: float
     """Seconds the gateway took to decide."""
 
-    failed: list[FailedAttempt] = field(default_factory=list)
-    """The attempts so far that another was to make good."""
+    failed: dict[int, FailedAttempt] = field(default_factory=dict)
+    """The attempts so far that another was to make good, by number, from 1."""
+    unanswered: dict[int, float] = field(default_factory=dict)
+    """The milliseconds that attempts took which ended without an answer, by number."""
     heard: int = 0
     """The last attempt that reached us: Envoy tells of none that finds no connection."""
     answered: bool = False
@@ -90,6 +92,11 @@ class Plan:
         self.heard = attempt
         self.answered, self.answered_by = False, ""
         self.tally, self.money, self.cut = None, None, {}
+
+    def failure(self, attempt: int) -> FailedAttempt:
+        """What a failed attempt came to: no connection, or a reset, if nothing else was heard of it."""
+        target, ms = self.targets[attempt - 1], self.unanswered.get(attempt)
+        return self.failed.get(attempt) or FailedAttempt(str(target), 0, "upstream_unavailable", ms)
 
     def asks_again(self, attempt: int) -> bool:
         """Whether an attempt is at a target that has failed this request before."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from processor.exchange.ledger import FailedAttempt, Plan
+from processor.exchange.ledger import Plan
 from processor.policy.health import Healths
 from processor.policy.verdict import UNREACHED, judge
 from processor.topology import Target
@@ -22,12 +22,10 @@ class Unreached:
 
     def note(self, plan: Plan, *, before: int) -> None:
         """Attempt `before` begins: of those ahead of it, the ones that nothing was heard of have failed."""
-        known = {failed.number for failed in plan.failed}
         for number in range(1, before):
-            if number not in known:
-                target = plan.targets[number - 1]
-                plan.failed.append(FailedAttempt(number, str(target), 0, "upstream_unavailable", 0.0))
-                self._fail(target)
+            if number not in plan.failed:
+                plan.failed[number] = plan.failure(number)
+                self._fail(plan.targets[number - 1])
 
     def note_last(self, plan: Plan) -> None:
         """The request is over: if it never got an answer, nor as far as its next target, that could not be reached.

@@ -206,7 +206,7 @@ async def test_failed_attempts_are_in_the_record(
     assert answer.status_code == 200
     record = await gateway.record_of(answer)
     nowhere, house = json.loads(record["failed_attempts"])
-    assert (nowhere["target"], nowhere["status"]) == ("nowhere/gone", 0)
+    assert nowhere == {"target": "nowhere/gone", "status": 0, "error": "upstream_unavailable"}
     assert (house["target"], house["status"], house["error"]) == ("house/local", 529, "error")
     assert house["ms"] > 0
     assert (record["provider"], record["attempts"], record["status"]) == ("deepseek", 3, 200)

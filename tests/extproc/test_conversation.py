@@ -183,6 +183,20 @@ async def test_of_an_error_inside_a_200_the_status_it_stands_for_is_told(envoy: 
     assert (failed["status"], failed["error"]) == (status, code)
 
 
+async def test_how_long_an_attempt_took_is_told_if_it_reached_us(envoy: Envoy) -> None:
+    request_id, first = await first_attempt(envoy, "two", "deepseek", stream=False)
+    await asyncio.sleep(0.05)
+    first.cancel()
+    await asyncio.sleep(0.05)
+    # the second attempt found no connection
+    third, _ = await envoy.attempt(request_id, 3, "deepseek")
+    got = await answer(third, 200, JSON, [b'{"model":"m","choices":[]}'])
+    reset, unreached = json.loads(got.metadata["gateway"]["failed_attempts"])
+    assert 50 <= reset.pop("ms") < 5000
+    assert reset == {"target": "deepseek/a", "status": 0, "error": "upstream_unavailable"}
+    assert unreached == {"target": "moonshot/b", "status": 0, "error": "upstream_unavailable"}
+
+
 async def test_trailers_end_a_body_too(envoy: Envoy) -> None:
     _, stream = await first_attempt(envoy, "deepseek/x", "deepseek", stream=False)
     await stream.send_headers("response_headers", {":status": "200", **JSON})
