@@ -100,8 +100,8 @@ class UsageRecord:
     attempts: int = 0
     """Requests sent to vendors; 0 when the gateway answered itself."""
     failed_attempts: str = ""
-    """Those before the one that answered, as a JSON list of `{"target", "status", "error", "ms"}`; empty when there
-    were none. A status of 0 is no answer at all; without `ms` there was no connection either.
+    """Those before the last, as a JSON list of `{"target", "status", "error", "ms"}`; empty when there were none.
+    A status of 0 is no answer at all; without `ms` there was no connection either.
     """
     team: str = ""
     """The gateway key's."""

@@ -28,6 +28,8 @@ TARGET_HEADER = "x-gateway-target"
 ATTEMPTS_HEADER = "x-gateway-attempts"
 CACHE_HEADER = "x-gateway-cache"
 SERVER_TIMING_HEADER = "server-timing"
+ERROR_HEADER = "x-gateway-error"
+"""The error's code, where Envoy answers by itself: the access log takes it from there."""
 
 RECORD_NAMESPACE = "gateway"
 """Dynamic metadata that becomes the usage record."""

@@ -21,7 +21,7 @@ from processor.adapters.redis_limits import RedisLimits
 from processor.config import Config
 from processor.exchange.access import Keyring
 from processor.exchange.alerts import Alerts
-from processor.exchange.answering import Observations, record_cut
+from processor.exchange.answering import Observations, record_over
 from processor.exchange.choosing import Chooser
 from processor.exchange.downstream import DownstreamExchange, Gateway
 from processor.exchange.gate import Gate, GateExchange, Passages
@@ -131,13 +131,12 @@ class Worker:
             limiter=self.limiter,
             alerts=self.alerts,
             circuits=circuits,
-            observations=observations,
             clock=clock,
             epoch=time.time,
             keeper=self.keeper,
             caller=caller,
         )
-        self.ledger.on_over.append(partial(record_cut, observations))
+        self.ledger.on_over.append(partial(record_over, observations))
         passages = Passages(self.settling.passed)
         gate = Gate(settings=self.config.passthrough, keyring=self.keyring, limiter=self.limiter, passages=passages)
         return Servicer(

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from processor.accounting.lines import SENT, AccessLine, Facts, Observation
+from processor.accounting.lines import HEARD, SENT, AccessLine, Facts, Observation
 from processor.domain import Mode, Operation, Usage, UsageRecord, UsageSource
 from processor.ports import REPLAY_LIMIT
+from processor.wire.json import JSONError, decode, encode
 
 GRACE = 3.0
 """Seconds a finished request waits for its observation: a worker writes it within milliseconds, unless it died."""
@@ -24,6 +25,8 @@ _OPERATIONS: Mapping[str, Operation] = {operation.value: operation for operation
 _SOURCES: Mapping[str, UsageSource] = {source.value: source for source in UsageSource}
 _CLIENT_LEFT = "DC"
 """Envoy's flag for a client that closed its connection."""
+_NO_HOST = "UH"
+"""Envoy's flag where not one of the targets that were left has a host."""
 _PASSTHROUGH = "passthrough"
 
 MarkT = TypeVar("MarkT")
@@ -193,7 +196,7 @@ def record(line: AccessLine, observed: Facts, operation_of: OperationOf) -> Usag
         request_model=_text(facts, "request_model"),
         response_model=_text(facts, "response_model"),
         attempts=line.attempts,
-        failed_attempts=_text(facts, "failed_attempts"),
+        failed_attempts=_failed_attempts(line, facts),
         team=_text(facts, "team"),
         cost=_text(facts, "cost"),
         currency=_text(facts, "currency"),
@@ -201,7 +204,7 @@ def record(line: AccessLine, observed: Facts, operation_of: OperationOf) -> Usag
         rescued=_count(facts, "rescued"),
         cache=_text(facts, "cache"),
         status=line.status,
-        error=_text(facts, "error"),
+        error=line.error or _text(facts, "error"),
         response_flags=line.flags,
         usage=Usage(
             input_tokens=_count(facts, "input_tokens"),
@@ -223,6 +226,23 @@ def _abandoned(line: AccessLine, facts: dict[str, str | float]) -> dict[str, str
     if counted or SENT not in facts or _CLIENT_LEFT not in line.flags.split(","):
         return facts
     return {**facts, "usage_source": UsageSource.PARTIAL, "input_tokens": facts[SENT]}
+
+
+def _failed_attempts(line: AccessLine, facts: Facts) -> str:
+    """Those before the last one.
+
+    Of a request that no attempt answered a worker tells what each that might have been made would have come to: which
+    were, is Envoy's to say. It does not count those that it passes over since they have no host.
+    """
+    told = _text(facts, "failed_attempts")
+    if HEARD not in facts or _NO_HOST in line.flags.split(","):
+        return told
+    made = max(line.attempts, _count(facts, HEARD), 1)
+    try:
+        failed = decode(told.encode())[: made - 1]
+    except (*JSONError, TypeError):
+        return ""
+    return encode(failed).decode() if failed else ""
 
 
 def _surface(line: AccessLine, operation_of: OperationOf) -> tuple[Mode, str, Operation]:

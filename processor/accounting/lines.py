@@ -17,11 +17,15 @@ TEXTS = frozenset(
 )
 SENT = "sent_input_tokens"
 """An estimate of what a vendor was sent that had not begun to answer: the cost of a request its client gave up."""
+HEARD = "heard_attempts"
+"""How many attempts had reached a worker when a request ended without an answer of theirs."""
 NUMBERS = frozenset(
     {"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "ttft_ms", SENT}
-    | {"malformed_events", "rescued"}
+    | {HEARD, "malformed_events", "rescued"}
 )
 
+_VENDOR_S = "via_upstream"
+"""Envoy's details of an answer that is the vendor's, who may say anything."""
 _UNRECORDED_ROUTES = frozenset({"local.health"})
 _LARGEST = 2.0**53
 """Numbers above it are not counts of anything, and no longer exact."""
@@ -50,6 +54,8 @@ class AccessLine:
     duration_ms: float
     bytes_received: int
     bytes_sent: int
+    error: str
+    """The code of the error that Envoy answered with by itself."""
     facts: Facts
     """From Envoy's dynamic metadata."""
 
@@ -88,6 +94,7 @@ def access_line(data: bytes, offset: int) -> AccessLine | None:
         duration_ms=_number(fields.get("duration_ms")) or 0.0,
         bytes_received=_count(fields.get("bytes_received")),
         bytes_sent=_count(fields.get("bytes_sent")),
+        error=_text(fields.get("error")) if fields.get("details") != _VENDOR_S else "",
         facts=_facts(fields.get("gateway")),
     )
 

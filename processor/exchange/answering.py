@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -53,7 +54,7 @@ _Facts = dict[str, str | float]
 
 
 class Observations(Protocol):
-    """Takes what Envoy's metadata cannot carry: the facts of an exchange that was cut."""
+    """Takes what Envoy's metadata cannot carry: the facts of an exchange that was cut, or never answered."""
 
     def write(self, request_id: str, **fields: str | float) -> None:
         """Add facts to a request's record."""
@@ -99,11 +100,10 @@ class Sent:
 class Answering:
     """One attempt's answer. `deadline` is when something has to have come, if there is a limit."""
 
-    def __init__(self, sent: Sent, ledger: Ledger, attempt: Attempt, observations: Observations) -> None:
+    def __init__(self, sent: Sent, ledger: Ledger, attempt: Attempt) -> None:
         self._sent = sent
         self._ledger = ledger
         self._attempt = attempt
-        self._observations = observations
         self._headers: Headers = {}
         self._decoder: Decoder | None = None
         self._reader: Reader = RefusalReader(502, sent.target.provider.name)
@@ -174,14 +174,14 @@ class Answering:
         Before its first content that may be a client that left, or a vendor that another will make good: Envoy
         will say which.
         """
+        plan = self._sent.plan
         if self._over:
             return
         if self._begun:
-            self._sent.plan.cut = self._settled(finished=False)
+            plan.cut = self._settled(finished=False)
             return
-        self._sent.plan.unanswered[self._sent.attempt] = (now - self._sent.at) * 1000
-        size = self._sent.plan.size
-        self._observations.write(self._sent.request_id, sent_input_tokens=estimate_tokens(size))
+        plan.cut = {"sent_input_tokens": estimate_tokens(plan.size)}
+        plan.waited[self._sent.attempt] = (now - self._sent.at) * 1000
         if self._sent.first_by is not None and now >= self._sent.first_by:
             self._note_silence(now)
 
@@ -281,7 +281,7 @@ class Answering:
         self.deadline = None
         told = (*self._attempt_headers(), *headers)
         ttft = round((self._now - sent.plan.arrived) * 1000, 3)
-        facts = {"ttft_ms": ttft, "error": "", **self._failed_facts(), **facts}
+        facts = {"ttft_ms": ttft, **failed_facts(sent.plan), **facts}
         if model := self._tally(finished=False).model:
             facts["response_model"] = model
         return Begin(told, removed(self._headers, told, _TO_CLIENT), facts)
@@ -303,7 +303,7 @@ class Answering:
         self.broken = None
         self._note_failure(error, self._now)
         facts = {
-            **self._failed_facts(),
+            **failed_facts(self._sent.plan),
             **self._accounted(tally, target),
             "provider": target.provider.name,
             "rescued": 1,
@@ -327,10 +327,6 @@ class Answering:
             (names.SERVER_TIMING_HEADER, _timing(sent.plan.spent + self._spent, self._now - sent.at)),
             *(sent.plan.reservations[0].headers if sent.plan.reservations else ()),
         )
-
-    def _failed_facts(self) -> _Facts:
-        failed = self._sent.plan.failed
-        return {"failed_attempts": encode([attempt.told() for attempt in failed.values()]).decode()} if failed else {}
 
     def _fail(self, error: UpstreamError, *, ended: bool) -> tuple[Action, ...]:
         """Answer with the vendor's error: in the held headers, where Envoy may retry it, or in the stream."""
@@ -361,9 +357,8 @@ class Answering:
         self.deadline = None
         kept = ((name, self._headers[name]) for name in _PAUSES if name in self._headers)
         told = (*self._attempt_headers(), JSON_TYPE, *kept)
-        return Respond(
-            error.status, body, told, {**self._failed_facts(), "error": error.code, "usage_source": UsageSource.NONE}
-        )
+        facts = {**failed_facts(self._sent.plan), "error": error.code, "usage_source": UsageSource.NONE}
+        return Respond(error.status, body, told, facts)
 
     def _told(self, error: UpstreamError, verdict: Verdict) -> UpstreamError:
         """What the client reads: that the vendor does not take the gateway's own credential is no fault of the
@@ -398,7 +393,7 @@ class Answering:
             sent.plan.not_before[sent.target.key] = self._now + pause
         self._note_failure(error, self._now)
         headers = ((":status", str(names.RETRY_STATUS)), ("content-length", "0"))
-        return (self._begin(headers, {"error": error.code}), Send(b"", ended))
+        return (self._begin(headers, {}), Send(b"", ended))
 
     def _tally(self, *, finished: bool) -> Tally:
         tally = self._reader.tally(request_size=self._sent.plan.size, finished=finished)
@@ -427,10 +422,27 @@ def _continuation(sent: Sent) -> Continuation | None:
     return Continuation() if sent.plan.model.rescues and chats else None
 
 
-def record_cut(observations: Observations, plan: Plan) -> None:
-    """A request is over: if its last answer was cut, Envoy's metadata does not tell what that came to."""
-    if plan.cut:
-        observations.write(plan.request_id, **plan.cut)
+def record_over(observations: Observations, plan: Plan) -> None:
+    """A request is over: if its last answer was cut or never came, Envoy's metadata does not tell what that came to."""
+    if facts := plan.cut if plan.answered else {**plan.cut, **_unanswered(plan)}:
+        observations.write(plan.request_id, **facts)
+
+
+def _unanswered(plan: Plan) -> _Facts:
+    """What each attempt before the last came to, or would have: Envoy answered by itself, or the client left, and how
+    many it made until then, it alone knows.
+    """
+    failed = [plan.failure(attempt) for attempt in range(1, len(plan.targets))]
+    return {"failed_attempts": _told(failed), "heard_attempts": plan.heard} if failed else {}
+
+
+def failed_facts(plan: Plan) -> _Facts:
+    """The attempts that failed so far, for the record of an answer."""
+    return {"failed_attempts": _told(plan.failed.values())} if plan.failed else {}
+
+
+def _told(failed: Iterable[FailedAttempt]) -> str:
+    return encode([attempt.told() for attempt in failed]).decode()
 
 
 def removed(headers: Headers, kept: HeaderPairs, allowed: frozenset[str]) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ class Plan:
 
     failed: dict[int, FailedAttempt] = field(default_factory=dict)
     """The attempts so far that another was to make good, by number, from 1."""
-    unanswered: dict[int, float] = field(default_factory=dict)
+    waited: dict[int, float] = field(default_factory=dict)
     """The milliseconds that attempts took which ended without an answer, by number."""
     heard: int = 0
     """The last attempt that reached us: Envoy tells of none that finds no connection."""
@@ -95,7 +95,7 @@ class Plan:
 
     def failure(self, attempt: int) -> FailedAttempt:
         """What a failed attempt came to: no connection, or a reset, if nothing else was heard of it."""
-        target, ms = self.targets[attempt - 1], self.unanswered.get(attempt)
+        target, ms = self.targets[attempt - 1], self.waited.get(attempt)
         return self.failed.get(attempt) or FailedAttempt(str(target), 0, "upstream_unavailable", ms)
 
     def asks_again(self, attempt: int) -> bool:

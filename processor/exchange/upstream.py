@@ -12,7 +12,7 @@ from processor.domain import UsageSource
 from processor.endpoints import endpoint_of
 from processor.errors import GatewayError, UpstreamError, UpstreamUnavailable
 from processor.exchange.alerts import Alerts
-from processor.exchange.answering import JSON_TYPE, Answering, Observations, Sent, removed
+from processor.exchange.answering import JSON_TYPE, Answering, Sent, failed_facts, removed
 from processor.exchange.following import Following, addressed
 from processor.exchange.keeping import Copy, Keeper
 from processor.exchange.ledger import Ledger, Plan
@@ -32,7 +32,7 @@ from processor.exchange.rescue import Rescuer
 from processor.exchange.unreached import Unreached
 from processor.policy.health import Attempt, Healths
 from processor.ports import Caller
-from processor.schema.error import OPENAI_ERRORS, ErrorForm
+from processor.schema.error import OPENAI_ERRORS
 from processor.topology import Target
 
 _TO_VENDOR = frozenset({"accept", "user-agent", "traceparent", "tracestate", "anthropic-beta"})
@@ -51,7 +51,6 @@ class Upstream:
     alerts: Alerts
     circuits: bool
     """Whether failures open them."""
-    observations: Observations
     clock: Callable[[], float]
     epoch: Callable[[], float]
     """Seconds since the epoch."""
@@ -177,12 +176,11 @@ class UpstreamExchange:
             return _local(
                 UpstreamUnavailable("The gateway no longer knows this request; send it again.", code="request_lost")
             )
-        errors = endpoint_of(plan.operation).errors
         attempt = _number(event, plan)
         target = plan.targets[attempt - 1]
         translator = target.provider.vendor.translator(plan.operation)
         if not attempt or translator is None:
-            return _local(GatewayError("The gateway's routes do not match its plan; send the request again."), errors)
+            return _local(GatewayError("The gateway's routes do not match its plan; send the request again."), plan)
         self._upstream.unreached.note(plan, before=attempt)
         plan.begin(attempt)
         self._plan = plan
@@ -191,7 +189,7 @@ class UpstreamExchange:
         try:
             action = self._translated(event, target, translator, asked)
         except GatewayError as error:
-            return _local(error, errors)
+            return _local(error, plan)
         if plan.asks_again(attempt):
             self._retries = plan.model.name
             ledger.retries.take(self._retries)
@@ -202,7 +200,7 @@ class UpstreamExchange:
             target=target,
             translator=translator,
             asked=asked,
-            errors=errors,
+            errors=endpoint_of(plan.operation).errors,
             circuits=self._upstream.circuits,
             prices=self._upstream.limiter.prices,
             alerts=self._upstream.alerts,
@@ -210,7 +208,7 @@ class UpstreamExchange:
             at=self._upstream.clock(),
             date=self._upstream.epoch(),
         )
-        self._answering = Answering(sent, ledger, attempt_at, self._upstream.observations)
+        self._answering = Answering(sent, ledger, attempt_at)
         self._copy = Copy() if plan.entry else None
         return action
 
@@ -242,6 +240,11 @@ def _number(event: RequestHeaders, plan: Plan) -> int:
     return next((place for place in places if plan.targets[place - 1].provider.name == provider), 0)
 
 
-def _local(error: GatewayError, errors: ErrorForm = OPENAI_ERRORS) -> Respond:
+def _local(error: GatewayError, plan: Plan | None = None) -> Respond:
+    """Answer in the place of an attempt, which is the last."""
     facts = {"error": error.code, "usage_source": UsageSource.NONE}
-    return Respond(error.status, errors.body(error), (JSON_TYPE,), facts)
+    if plan is None:
+        return Respond(error.status, OPENAI_ERRORS.body(error), (JSON_TYPE,), facts)
+    plan.answered = True
+    body = endpoint_of(plan.operation).errors.body(error)
+    return Respond(error.status, body, (JSON_TYPE,), {**failed_facts(plan), **facts})

@@ -176,7 +176,7 @@ def _unknown(topology: Topology) -> Plain:
 
 
 def _error_route(name: str, match: RouteMatch, error: GatewayError, headers: Mapping[str, str]) -> Plain:
-    sent = [_set("content-type", "application/json"), _request_id()]
+    sent = [_set("content-type", "application/json"), _set(names.ERROR_HEADER, error.code), _request_id()]
     body = DataSource(inline_string=error_body(error).decode())
     route = Route(
         name=name,

@@ -39,7 +39,7 @@ from tests.support.faults import (
     stalled_after_content,
     untrusted_tls,
 )
-from tests.support.gateway import KEY_SHA256, Gateway, free_port
+from tests.support.gateway import KEY_SHA256, Gateway, free_port, until
 
 PATIENCE = 0.5
 """Seconds to the first content, and between two pieces."""
@@ -87,13 +87,17 @@ async def gateway(vendor: FakeVendor, tmp_path_factory: pytest.TempPathFactory) 
             f"  backed-{name}: {{targets: [{{provider: {name}, model: a}}, {{provider: second, model: b}}], {retry}}}"
             for name in ("first", *hosts)
         )
+        unbacked = "\n".join(
+            f"  first-{name}: {{targets: [{{provider: first, model: a}}, {{provider: {name}, model: b}}], {retry}}}"
+            for name in ("first", *hosts)
+        )
         config = f"""
 circuit: {{failures: 0}}
 providers:
 {entries}
 models:
 {models}
-  twice-first: {{targets: [{{provider: first, model: a}}, {{provider: first, model: b}}], {retry}}}
+{unbacked}
   saved:
     rescue: restart
     targets: [{{provider: first, model: a}}, {{provider: second, model: b}}]
@@ -308,7 +312,6 @@ DOUBLE_FAULTS = {
 }
 
 
-@pytest.mark.xfail(reason="what Envoy answers by itself has no error, or the one of an earlier attempt", strict=True)
 @pytest.mark.parametrize("name", DOUBLE_FAULTS)
 async def test_where_envoy_answers_the_record_says_why_and_who_failed_before(
     gateway: Gateway, vendors: Vendors, name: str
@@ -316,9 +319,39 @@ async def test_where_envoy_answers_the_record_says_why_and_who_failed_before(
     answers = iter(DOUBLE_FAULTS[name])
     vendors.faults[name] = both(lambda _: next(answers))
     async with impatient_client(gateway) as client:
-        answer = await client.post("/v1/chat/completions", json=asked("twice-first", name))
+        answer = await client.post("/v1/chat/completions", json=asked("first-first", name))
     record = await gateway.record_of(answer)
     assert record["error"] == answer.json()["error"]["code"]
+    assert [attempt["target"] for attempt in json.loads(record["failed_attempts"])] == ["first/a"]
+
+
+@pytest.mark.parametrize("name", UNREACHABLE)
+async def test_who_failed_before_one_that_cannot_be_reached_is_told(
+    gateway: Gateway, vendors: Vendors, name: str
+) -> None:
+    vendors.faults[f"then {name}"] = both(openai_error(529, "busy", code="busy"))
+    async with impatient_client(gateway) as client:
+        answer = await client.post(
+            "/v1/chat/completions", json=asked(f"first-{name.replace(' ', '-')}", f"then {name}")
+        )
+    record = await gateway.record_of(answer)
+    assert record["error"] == answer.json()["error"]["code"] == answer.headers["x-gateway-error"]
+    (failed,) = json.loads(record["failed_attempts"])
+    assert (failed["target"], failed["status"], failed["error"]) == ("first/a", 529, "busy")
+
+
+async def test_a_client_that_left_was_told_no_error_and_the_attempt_it_left_has_not_failed(
+    gateway: Gateway, vendors: Vendors
+) -> None:
+    answers = iter((openai_error(503, "busy"), Reply.never()))
+    vendors.faults["left"] = both(lambda _: next(answers))
+    async with impatient_client(gateway) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post("/v1/chat/completions", json=asked("first-first", "left"), timeout=PATIENCE / 2)
+    record = await until(
+        lambda: next((found for found in gateway.records() if found["status"] == 0), None), what="its record"
+    )
+    assert (record["error"], record["attempts"], record["usage_source"]) == ("", 2, "partial")
     assert [attempt["target"] for attempt in json.loads(record["failed_attempts"])] == ["first/a"]
 
 

@@ -193,6 +193,8 @@ async def test_what_was_refused_is_recorded(gateway: Gateway, ledger: Ledger) ->
     assert records["invalid_json"]["status"] == 400
     assert records["invalid_json"]["key"] == "tests"
     assert (records["missing_api_key"]["status"], records["missing_api_key"]["key"]) == (401, "")
+    assert records["method_not_allowed"]["status"] == 405
+    assert records["unknown_path"]["status"] == 404
     assert all(record["usage_source"] == "none" and record["attempts"] == 0 for record in records.values())
 
 

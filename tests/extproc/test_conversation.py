@@ -126,7 +126,8 @@ async def test_the_deadline_passes_on_and_the_late_message_is_neither_lost_nor_d
     assert message is not None
     mutation = message.response_headers.response.header_mutation
     assert [o.header.raw_value for o in mutation.set_headers if o.header.key == ":status"] == [b"597"]
-    assert stream.metadata["gateway"]["error"] == "upstream_timeout"
+    (failed,) = json.loads(stream.metadata["gateway"]["failed_attempts"])
+    assert failed["error"] == "upstream_timeout"
     nothing = await stream.receive()
     assert nothing is not None
     assert not nothing.response_body.response.body_mutation.streamed_response.body
@@ -160,7 +161,9 @@ async def test_a_second_attempt_translates_from_the_original_again(envoy: Envoy)
     assert json.loads(message.request_headers.response.body_mutation.body)["model"] == "b"
     got = await answer(second, 200, JSON, [b'{"model":"m","choices":[],"usage":{"prompt_tokens":1}}'])
     assert got.headers["x-gateway-attempts"] == "2"
-    assert got.metadata["gateway"]["error"] == "", "the failed attempt's error is forgotten"
+    assert "error" not in first.metadata["gateway"] | got.metadata["gateway"], (
+        "nobody is told the failed attempt's error"
+    )
     await envoy.over(request_id)
     _, lost = await envoy.attempt(request_id, 2, "moonshot")
     assert lost.immediate_response.status.code == 503, "the plan is freed when the request is over"
@@ -221,6 +224,29 @@ async def test_a_cut_stream_is_observed_as_partial(envoy: Envoy, observed: Path)
     assert line["output_tokens"] > 15
 
 
+async def test_what_came_of_each_attempt_is_observed_once_where_none_was_answered(envoy: Envoy, observed: Path) -> None:
+    request_id, first = await first_attempt(envoy, "two", "deepseek", stream=False)
+    await answer(first, 529, JSON, [b'{"error":{"message":"busy","code":"busy"}}'])
+    second, _ = await envoy.attempt(request_id, 2, "moonshot")
+    second.cancel()
+    await envoy.over(request_id)
+    line = await until(lambda: _line(observed, request_id), what="an observation")
+    assert _lines(observed, request_id) == [line]
+    refused, reset = json.loads(line["failed_attempts"])
+    assert (refused["target"], refused["status"], refused["error"]) == ("deepseek/a", 529, "busy")
+    assert (reset["target"], reset["status"], reset["error"]) == ("moonshot/b", 0, "upstream_unavailable")
+    assert (line["heard_attempts"], line["sent_input_tokens"] > 0) == (2, True)
+
+
+async def test_of_a_request_that_was_answered_nothing_is_observed(envoy: Envoy, observed: Path) -> None:
+    request_id, first = await first_attempt(envoy, "two", "deepseek", stream=False)
+    first.cancel()
+    second, _ = await envoy.attempt(request_id, 2, "moonshot")
+    await answer(second, 200, JSON, [b'{"model":"m","choices":[],"usage":{"prompt_tokens":1}}'])
+    await envoy.over(request_id)
+    assert not _lines(observed, request_id)
+
+
 async def test_a_stream_of_no_known_filter_is_refused(envoy: Envoy) -> None:
     stream = envoy.open("gateway.unknown", "r")
     with pytest.raises(Exception, match="UNIMPLEMENTED"):
@@ -228,5 +254,9 @@ async def test_a_stream_of_no_known_filter_is_refused(envoy: Envoy) -> None:
 
 
 def _line(path: Path, request_id: str) -> dict[str, Any]:
+    return next(iter(_lines(path, request_id)), {})
+
+
+def _lines(path: Path, request_id: str) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    return next((line for line in lines if line["request_id"] == request_id), {})
+    return [line for line in lines if line["request_id"] == request_id]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from processor.accounting.join import Joiner, record, vendor_path
-from processor.accounting.lines import AccessLine, Observation, access_line
+from processor.accounting.lines import AccessLine, Facts, Observation, access_line
 from processor.domain import Mode, Operation, Usage, UsageRecord, UsageSource
 from tests.unit.accounting.logs import PROVIDER_COUNT, access
 
@@ -98,6 +99,45 @@ def test_a_failed_attempts_count_of_nothing_does_not_stand_for_the_cut_one_that_
     assert join(joining, 0.1) == []
     joining.observed(seen(usage_source="partial", output_tokens=7.0), 0, now=0.2)
     assert join(joining, 0.2)[0].usage.output_tokens == 7
+
+
+def test_where_envoy_answered_by_itself_its_error_is_the_one_the_client_got() -> None:
+    own = line(details="upstream_per_try_timeout", error="upstream_timeout", gateway={"error": "earlier"})
+    assert record(own, {}, operation_of).error == "upstream_timeout"
+    assert record(line(error=None, gateway={"error": "told"}), {}, operation_of).error == "told"
+
+
+FAILED = '[{"target":"a/a"},{"target":"b/b"},{"target":"c/c"}]'
+
+
+@pytest.mark.parametrize(
+    ("attempts", "heard", "flags", "before"),
+    [
+        (0, 0, "DC", 0),  # the client left before the first
+        (1, 1, "DC", 0),
+        (2, 2, "UF", 1),
+        (3, 1, "URX,UF", 2),  # two that were never heard of
+        (4, 4, "UC", 3),
+        (1, 3, "UC", 2),  # two hosts that Envoy did not find, and did not count
+        (1, 0, "UH", 3),  # none of them was found
+        (9, 9, "UF", 3),
+    ],
+)
+def test_of_a_request_that_nobody_answered_the_attempts_before_the_last_have_failed(
+    attempts: int, heard: int, flags: str, before: int
+) -> None:
+    told: Facts = {"failed_attempts": FAILED, "heard_attempts": float(heard)}
+    made = record(line(attempts=attempts, flags=flags), told, operation_of)
+    assert [failed["target"] for failed in json.loads(made.failed_attempts or "[]")] == ["a/a", "b/b", "c/c"][:before]
+
+
+@pytest.mark.parametrize("told", ["", "[", "{}", "1", "[" * 20_000])
+def test_failed_attempts_that_cannot_be_read_are_none(told: str) -> None:
+    assert record(line(), {"failed_attempts": told, "heard_attempts": 2.0}, operation_of).failed_attempts == ""
+
+
+def test_the_attempts_that_failed_before_an_answer_are_told_as_they_are() -> None:
+    assert record(line(gateway={"failed_attempts": FAILED}), {}, operation_of).failed_attempts == FAILED
 
 
 def test_a_request_read_twice_is_recorded_once() -> None:

@@ -24,6 +24,19 @@ def test_flags_are_kept_as_envoy_names_them() -> None:
     assert line.flags == "UF,URX"
 
 
+def test_an_error_is_envoys_own_and_not_what_a_vendor_put_into_a_header_of_that_name() -> None:
+    errors = {}
+    for details in ("no_healthy_upstream", "direct_response", "via_upstream"):
+        line = access_line(access(details=details, error="upstream_unavailable"), 0)
+        assert line is not None
+        errors[details] = line.error
+    assert errors == {
+        "no_healthy_upstream": "upstream_unavailable",
+        "direct_response": "upstream_unavailable",
+        "via_upstream": "",
+    }
+
+
 def test_the_time_may_be_a_number() -> None:
     line = access_line(access(time=1795438442.5), 0)
     assert line is not None
