@@ -230,13 +230,14 @@ class UpstreamExchange:
 def _number(event: RequestHeaders, plan: Plan) -> int:
     """Which of the plan's attempts it is, from 1; 0 for none of them.
 
-    Envoy does not count one for which it finds no host at all, so its own count may lag. That the provider is the
-    one of the host it picked is what keeps a key from another vendor's host, whatever else is wrong.
+    Envoy does not count one for which it finds no host at all, so its own count may lag, and it may come again to a
+    place where it has been. That the provider is the one of the host it picked is what keeps a key from another
+    vendor's host, whatever else is wrong.
     """
     counted = int(event.attributes.get(names.ATTEMPT_ATTRIBUTE, 0) or 0)
     provider = event.attributes.get(names.PROVIDER_ATTRIBUTE)
     first = max(counted, plan.heard + 1)
-    places = range(first, len(plan.targets) + 1) if counted else ()
+    places = (*range(first, len(plan.targets) + 1), *range(first - 1, counted - 1, -1)) if counted else ()
     return next((place for place in places if plan.targets[place - 1].provider.name == provider), 0)
 
 

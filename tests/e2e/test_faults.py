@@ -98,6 +98,10 @@ providers:
 models:
 {models}
 {unbacked}
+  unknown-first: {{targets: [{{provider: unknown-host, model: a}}, {{provider: first, model: b}}], {retry}}}
+  unknown-first-second:
+    targets: [{{provider: unknown-host, model: a}}, {{provider: first, model: b}}, {{provider: second, model: c}}]
+    retry: {{attempts: 3}}
   saved:
     rescue: restart
     targets: [{{provider: first, model: a}}, {{provider: second, model: b}}]
@@ -338,6 +342,22 @@ async def test_who_failed_before_one_that_cannot_be_reached_is_told(
     assert record["error"] == answer.json()["error"]["code"] == answer.headers["x-gateway-error"]
     (failed,) = json.loads(record["failed_attempts"])
     assert (failed["target"], failed["status"], failed["error"]) == ("first/a", 529, "busy")
+
+
+@pytest.mark.parametrize("reply", [Reply.reset(), openai_error(503, "busy")], ids=["reset", "503"])
+async def test_behind_a_host_that_is_not_found_attempts_fail_over_as_elsewhere(
+    gateway: Gateway, vendors: Vendors, reply: Reply
+) -> None:
+    vendors.faults["behind"] = both(reply)
+    async with impatient_client(gateway) as client:
+        answer = await client.post("/v1/chat/completions", json=asked("unknown-first-second", "behind"))
+        assert (answer.status_code, answer.headers["x-gateway-target"]) == (200, "second/c")
+        failed = json.loads((await gateway.record_of(answer))["failed_attempts"])
+        assert [attempt["target"] for attempt in failed] == ["unknown-host/a", "first/b"]
+        answer = await client.post("/v1/chat/completions", json=asked("unknown-first", "behind"))
+        assert answer.status_code == 503
+        (missed,) = json.loads((await gateway.record_of(answer))["failed_attempts"])
+        assert missed["target"] == "unknown-host/a"
 
 
 async def test_a_client_that_left_was_told_no_error_and_the_attempt_it_left_has_not_failed(

@@ -90,6 +90,14 @@ async def test_an_attempt_that_envoy_did_not_count_is_known_by_its_provider(envo
     assert json.loads(message.request_headers.response.body_mutation.body)["model"] == "a"
 
 
+async def test_where_envoy_comes_to_a_place_again_the_same_target_is_asked_again(envoy: Envoy) -> None:
+    request_id = str(uuid.uuid4())
+    await envoy.ask(request_id, body("two"), BEARER)
+    for number, provider, model in ((1, "moonshot", "b"), (2, "moonshot", "b"), (3, "deepseek", "a")):
+        _, message = await envoy.attempt(request_id, number, provider)
+        assert json.loads(message.request_headers.response.body_mutation.body)["model"] == model
+
+
 async def test_a_request_the_ledger_has_lost_is_a_503(envoy: Envoy) -> None:
     _, message = await envoy.attempt("never planned", 1, "deepseek")
     assert message.immediate_response.status.code == 503
