@@ -31,6 +31,7 @@ from processor.exchange.limiting import Limiter
 from processor.exchange.meter import MeterExchange
 from processor.exchange.pricing import Prices
 from processor.exchange.probing import Prober
+from processor.exchange.relay import RelayExchange
 from processor.exchange.settling import Settling
 from processor.exchange.unreached import Unreached
 from processor.exchange.upstream import Upstream, UpstreamExchange
@@ -143,6 +144,7 @@ class Worker:
             {
                 names.GATE_FILTER: lambda request_id: GateExchange(request_id, gate),
                 names.DOWNSTREAM_FILTER: lambda request_id: DownstreamExchange(request_id, gateway),
+                names.RELAY_FILTER: lambda request_id: RelayExchange(request_id, self.ledger, clock),
                 names.UPSTREAM_FILTER: lambda request_id: UpstreamExchange(request_id, upstream),
                 names.METER_FILTER: lambda request_id: MeterExchange(
                     request_id, observations, clock, self.limiter.prices, passages

@@ -26,7 +26,7 @@ def test_envoy_s_version_is_the_pinned_one() -> None:
 
 def test_the_bootstrap_and_the_processor_agree_on_names() -> None:
     text = default_bootstrap().read_text()
-    for name in (names.DOWNSTREAM_FILTER, names.METER_FILTER, names.PASSTHROUGH_HEADERS_FILTER):
+    for name in (names.DOWNSTREAM_FILTER, names.RELAY_FILTER, names.METER_FILTER, names.PASSTHROUGH_HEADERS_FILTER):
         assert f"- name: {name}\n" in text
     for name in (names.STREAM_FILTER, names.STREAM_REQUEST_ID, names.REQUEST_ID_HEADER, names.REQUEST_ID_FORMAT):
         assert name in text

@@ -58,12 +58,12 @@ class AnthropicRelayStream(SSEStream):
         self.content_type = ""
         self._counts = UsageSoFar()
         self._decoder = SSEDecoder()
-        self._ended = False
+        self.complete = False
 
     def close(self) -> bytes:
         """The vendor's body has ended."""
         out = self._rest() or b""
-        if not self._ended:
+        if not self.complete:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out
 
@@ -82,7 +82,7 @@ class AnthropicRelayStream(SSEStream):
         if read.type == "error" or event.event == "error":
             if not self.content_seen:
                 raise failure(event.data)
-            self._ended = True
+            self.complete = True
             return event.raw
         self._note(read)
         return event.raw
@@ -91,7 +91,7 @@ class AnthropicRelayStream(SSEStream):
         """Note what an event holds."""
         if event.type in _CONTENT:
             self.content_seen = True
-        self._ended = self._ended or event.type == "message_stop"
+        self.complete = self.complete or event.type == "message_stop"
         if (delta := event.delta) is not None:
             text = delta.text or delta.partial_json or delta.thinking
             self.output_chars += len(text.encode()) if text else 0

@@ -44,19 +44,19 @@ class AnthropicChatStream(SSEStream, ChatStream):
         self._calls = 0
         self._counts = UsageSoFar()
         self._finished = False
-        self._ended = False
+        self.complete = False
 
     def close(self) -> bytes:
         """The vendor's body has ended: well if it told why it stopped."""
         out = self._rest() or b""
-        if self._ended:
+        if self.complete:
             return out
         if not self._finished:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
         return out + self._end()
 
     def _event(self, event: SSEEvent) -> bytes:
-        if not event.data or self._ended:
+        if not event.data or self.complete:
             return b""
         if event.event == "error":
             raise failure(event.data)
@@ -150,7 +150,7 @@ class AnthropicChatStream(SSEStream, ChatStream):
         return self._end() if self._finished else b""
 
     def _end(self) -> bytes:
-        self._ended = True
+        self.complete = True
         return self.end()
 
     def _count(self, usage: dict[str, object] | None) -> None:

@@ -110,6 +110,8 @@ class StreamTranslator(Protocol):
     """Of the client's stream; empty for the vendor's own."""
     malformed: int
     """Events that could not be read, and were left out."""
+    complete: bool
+    """Whether the event has passed that nothing follows: `close` may be called though the body has not ended."""
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the vendor's next bytes; return the client's, possibly none.

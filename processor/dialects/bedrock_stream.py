@@ -46,11 +46,11 @@ class BedrockStream(EventStream[EventStreamMessage], ChatStream):
         """Those that are open: calls and thinking."""
         self._calls = 0
         self._finished = False
-        self._ended = False
+        self.complete = False
 
     def close(self) -> bytes:
         """The vendor's body has ended: well if it told why it stopped, and not within a message."""
-        if self._ended:
+        if self.complete:
             return b""
         try:
             self._decoder.close()
@@ -65,7 +65,7 @@ class BedrockStream(EventStream[EventStreamMessage], ChatStream):
         if headers.get(":message-type") != "event":
             raise failure(message)
         reader = self._READERS.get(message.text(":event-type"))
-        return reader(self, read_event(message.payload)) if reader and not self._ended else b""
+        return reader(self, read_event(message.payload)) if reader and not self.complete else b""
 
     def _message_start(self, _: Event) -> bytes:
         return self.begin()
@@ -138,7 +138,7 @@ class BedrockStream(EventStream[EventStreamMessage], ChatStream):
             self.usage = bedrock({"usage": event.usage})
         if not self._finished:
             return b""
-        self._ended = True
+        self.complete = True
         return self.end()
 
     _READERS: Mapping[str, Callable[[BedrockStream, Event], bytes]] = {

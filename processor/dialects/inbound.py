@@ -98,6 +98,7 @@ class OverStream:
         self.output_chars = 0
         self.content_type = EVENTS_CONTENT
         self.malformed = 0
+        self.complete = False
         self._inbound = inbound
         self._chat = chat
 
@@ -119,4 +120,4 @@ class OverStream:
         chat = self._chat
         self.usage, self.model = chat.usage, chat.model
         self.content_seen, self.output_chars = chat.content_seen, chat.output_chars
-        self.malformed = chat.malformed
+        self.malformed, self.complete = chat.malformed, chat.complete

@@ -40,14 +40,14 @@ class OpenAIChatStream(SSEStream):
         self._include_usage = include_usage
         self._so_far = SoFar(streamed=True)
         self._decoder = SSEDecoder()
-        self._ended = False
+        self.complete = False
         self._last_count = b""
         """The chunk with the latest usage; one event, which the decoder bounds."""
 
     def close(self) -> bytes:
         """The vendor's body has ended: supply the `[DONE]` it may have left out."""
         out = self._rest() or b""
-        if self._ended:
+        if self.complete:
             return out
         if not self._so_far.finished:
             raise UpstreamProtocolError("The vendor's stream ended before its last event.", code="upstream_stream_cut")
@@ -55,7 +55,7 @@ class OpenAIChatStream(SSEStream):
 
     def _event(self, event: SSEEvent) -> bytes:
         data = event.data
-        if self._ended:
+        if self.complete:
             return b""
         if not data:
             return event.comment()
@@ -116,7 +116,7 @@ class OpenAIChatStream(SSEStream):
             self._so_far.finished = self.content_seen = True
 
     def _end(self) -> bytes:
-        self._ended = True
+        self.complete = True
         if not self._include_usage or not self._last_count:
             return DONE
         return _usage_chunk(self._last_count) + DONE

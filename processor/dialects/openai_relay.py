@@ -50,6 +50,9 @@ _LAST = frozenset(
     }
 )
 
+_LAST_OF_ALL = frozenset({"response.completed", "response.incomplete", "response.failed"})
+"""Those that come once: there is one of the others for each of several images."""
+
 _STATUSES = {
     "server_error": 500,
     "rate_limit_exceeded": 429,
@@ -183,6 +186,7 @@ class OpenAIRelayStream(SSEStream):
         if _fails(seen, event.event):
             self._failed(data)
         self._ended = self._ended or seen.type in _LAST
+        self.complete = self.complete or seen.type in _LAST_OF_ALL
         self.content_seen = self.content_seen or seen.type not in _PREAMBLE
         return event.raw
 

@@ -89,6 +89,7 @@ class SoundStream:
     """The StreamTranslator of sound, which goes on as it comes."""
 
     malformed = 0
+    complete = False
 
     def __init__(self) -> None:
         self.usage: Usage | None = None

@@ -37,6 +37,7 @@ class EventStream(Generic[E]):
     """
 
     malformed = 0
+    complete = False
     _decoder: Framing[E]
 
     def feed(self, chunk: bytes) -> bytes:

@@ -13,7 +13,7 @@ from processor.domain import CacheVerdict, Operation, Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused, UpstreamUnavailable, WireError
 from processor.exchange.alerts import Alerts
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
-from processor.exchange.ledger import FailedAttempt, Ledger, Plan
+from processor.exchange.ledger import Ending, FailedAttempt, Ledger, Plan
 from processor.exchange.messages import (
     Abort,
     Action,
@@ -42,6 +42,8 @@ JSON_TYPE = ("content-type", "application/json")
 
 _LONGEST_PAUSE = 10.0
 """Seconds that a request waits until a vendor that asked for a pause may be asked again."""
+_LINGER = 0.25
+"""Seconds that a vendor has to end a stream after its last event: most end it at once, and their connection is kept."""
 _LATE = ("The vendor did not begin to answer in time.", "upstream_timeout")
 _STALLED = ("The vendor stopped in the middle of its answer.", "upstream_stalled")
 _ENDLESS = ("The vendor did not finish its answer in time.", "upstream_timeout")
@@ -118,6 +120,8 @@ class Answering:
         """Why the answer broke off, where another target may say the rest: `rescued` or `give_up` follows."""
         self._over = False
         """Whether the client's answer is complete; what the vendor still sends is let go."""
+        self._said = 0
+        """Bytes of the client's body."""
         self._spent = 0.0
         self._now = 0.0
         self.deadline: float | None = None
@@ -156,9 +160,12 @@ class Answering:
         return () if self._reader.pending else self._ended(self._send(out, ended=True))
 
     def expire(self) -> tuple[Action, ...]:
-        """The deadline has passed: for the first content, or for the next piece of a stream."""
+        """The deadline has passed: for the first content, for the next piece of a stream, or for its end."""
         self._now = self.deadline or self._now
         self.deadline = None
+        if self._over:
+            self._attempt.stream_over(ended=False)
+            return (Abort(),)
         message, code = self._lateness()
         return self._fail(UpstreamUnavailable(message, status=504, code=code), ended=False)
 
@@ -225,6 +232,8 @@ class Answering:
 
     def _body(self, body: bytes, *, ended: bool) -> tuple[Action, ...]:
         if self._over:
+            if ended and self._reader.complete:
+                self._attempt.stream_over(ended=True)
             return (Send(b"", end_of_stream=True),) if ended else ()
         try:
             out = self._read(body, ended=ended)
@@ -232,7 +241,8 @@ class Answering:
             return self._fail(_unreadable(error), ended=ended)
         except UpstreamError as error:
             return self._fail(error, ended=ended)
-        if self._reader.pending or not (self._begun or self._reader.ready or ended):
+        reader = self._reader
+        if reader.pending or not (self._begun or reader.ready or reader.complete or ended):
             return ()
         return self._send(out, ended=ended)
 
@@ -241,22 +251,21 @@ class Answering:
         if decoder:
             body = decoder.feed(body)
         out = reader.feed(body) if body else b""
-        if ended:
-            if decoder:
-                decoder.close()
-            out += reader.close()
-        return out
+        if ended and decoder:
+            decoder.close()
+        return out + reader.close() if ended or reader.complete else out
 
     def _send(self, out: bytes, *, ended: bool) -> tuple[Action, ...]:
         facts: _Facts = {}
-        if ended:
-            self._over = True
+        over = self._over = ended or self._reader.complete
+        self._said += len(out)
+        if over:
             facts = self._settled(finished=True)
         if self._continuation and out:
             self._continuation.heard(out)
         if self._begun:
             self._await_next(ended=ended)
-            if ended:
+            if over:
                 self._attempt.end(self._now, ANSWERED)
             return (Send(out, ended, facts),)
         kind = self._reader.content_type
@@ -264,7 +273,7 @@ class Answering:
         if not self._reader.streams:
             headers = (("content-length", str(len(out))), *headers)
         self._attempt.first_content(self._now)
-        if ended:
+        if over:
             self._attempt.end(self._now, ANSWERED)
         self._sent.plan.answered = True
         actions = (self._begin(headers, facts), Send(out, ended))
@@ -272,7 +281,21 @@ class Answering:
         return actions
 
     def _await_next(self, *, ended: bool) -> None:
-        self.deadline = None if ended else self._sent.until(self._now, self._sent.target.patience.idle)
+        if not self._over:
+            self.deadline = self._sent.until(self._now, self._sent.target.patience.idle)
+        elif not ended:
+            self._end_by(self._now + _LINGER)
+        else:
+            self.deadline = None
+            if self._reader.streams:
+                self._attempt.stream_over(ended=True)
+
+    def _end_by(self, at: float, *, broken: bool = False) -> None:
+        """The client has all it will get. The relay ends its stream; where there is none, the end is that of the
+        connection: to end the stream here would leave the vendor's behind.
+        """
+        self._sent.plan.ending = Ending(self._said, at, broken)
+        self.deadline = at + _LINGER
 
     def _begin(self, headers: HeaderPairs, facts: _Facts) -> Begin:
         """Answer the held headers, and tell how the answer came about."""
@@ -308,7 +331,10 @@ class Answering:
             "provider": target.provider.name,
             "rescued": 1,
         }
-        return (Send(f": rescued by {target}\n\n".encode() + rest, end_of_stream=True, facts=facts),)
+        out = f": rescued by {target}\n\n".encode() + rest
+        self._said += len(out)
+        self._end_by(self._now)
+        return (Send(out, facts=facts),)
 
     def give_up(self) -> tuple[Action, ...]:
         """Nobody can finish it: an error event, and the end of the connection, so that nobody takes it for whole."""
@@ -316,7 +342,12 @@ class Answering:
         assert error is not None  # noqa: S101 - it broke off
         self.broken = None
         facts: _Facts = {"error": error.code, **self._settled(finished=False)}
-        return (Send(self._sent.errors.event(error), end_of_stream=False, facts=facts), Abort())
+        event = Send(self._sent.errors.event(error), end_of_stream=False, facts=facts)
+        if not self._sent.plan.relayed:
+            return (event, Abort())
+        self._said += len(event.body)
+        self._end_by(self._now, broken=True)  # here it would overtake the event, which is on its way through the relay
+        return (event,)
 
     def _attempt_headers(self) -> HeaderPairs:
         sent = self._sent

@@ -44,6 +44,11 @@ class Reader(Protocol):
         ...
 
     @property
+    def complete(self) -> bool:
+        """Whether the vendor's last event has passed, though its body may not have ended."""
+        ...
+
+    @property
     def ready(self) -> bool:
         """Whether the client's answer may begin: from here on nothing is tried again."""
         ...
@@ -70,6 +75,7 @@ class WholeReader:
 
     streams = False
     ready = False
+    complete = False
 
     def __init__(self, translator: Translator, asked: Asked) -> None:
         self._translator = translator
@@ -129,6 +135,11 @@ class StreamReader:
         return self._translator.content_type
 
     @property
+    def complete(self) -> bool:
+        """Whether the vendor has said its last."""
+        return self._translator.complete
+
+    @property
     def ready(self) -> bool:
         """Whether content has been seen."""
         return self._translator.content_seen
@@ -166,6 +177,7 @@ class RefusalReader:
 
     streams = False
     ready = False
+    complete = False
     pending: Pending | None = None
     content_type = ""
 

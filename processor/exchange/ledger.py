@@ -41,6 +41,18 @@ class FailedAttempt:
         return told if self.ms is None else {**told, "ms": round(self.ms, 1)}
 
 
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Where a client's stream ends whose vendor may keep its own open."""
+
+    after: int
+    """Bytes of the client's."""
+    at: float
+    """Until when the vendor may end it, in the ledger's clock."""
+    broken: bool = False
+    """Whether it is broken off there: what comes before may say why, but it is not whole."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Plan:
     """What was decided about a request before its first attempt, and what became of it since."""
@@ -72,6 +84,10 @@ class Plan:
     """Whether the client's answer has begun, were it an error."""
     reservations: list[Reservation] = field(default_factory=list)
     """What it holds of limits."""
+    relayed: bool = False
+    """Whether the client's stream ends in the relay."""
+    ending: Ending | None = None
+    """Where the client's stream ends, once that is known before the vendor's end."""
     answered_by: str = ""
     """The label of the target whose answer the client gets."""
     tally: Tally | None = None
@@ -90,7 +106,7 @@ class Plan:
     def begin(self, attempt: int) -> None:
         """An attempt has reached us: what the one before came to no longer counts."""
         self.heard = attempt
-        self.answered, self.answered_by = False, ""
+        self.answered, self.answered_by, self.ending = False, "", None
         self.tally, self.money, self.cut = None, None, {}
 
     def failure(self, attempt: int) -> FailedAttempt:

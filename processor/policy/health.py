@@ -53,7 +53,7 @@ class HealthSnapshot:
 class Health:
     """One target's."""
 
-    __slots__ = ("_sampled_at", "_sum", "_weight", "circuit", "in_flight")
+    __slots__ = ("_sampled_at", "_sum", "_weight", "circuit", "ends_streams", "in_flight")
 
     def __init__(
         self, settings: CircuitSettings = DEFAULT_CIRCUIT, on_change: Callable[[Circuit], None] | None = None
@@ -61,6 +61,8 @@ class Health:
         self.circuit = Circuit(settings, on_change)
         self.in_flight = 0
         """Attempts under way."""
+        self.ends_streams = False
+        """Whether the last stream ended with its last event, as far as was seen."""
         self._sum = 0.0
         self._weight = 0.0
         self._sampled_at = 0.0
@@ -115,6 +117,10 @@ class Attempt:
         self._begun = True
         self._health.sample(now - self._sent_at, now)
         self._health.circuit.began(self._ticket, now)
+
+    def stream_over(self, *, ended: bool) -> None:
+        """Its stream was whole, and the vendor ended it, or left it open."""
+        self._health.ends_streams = ended
 
     def end(self, now: float, verdict: Verdict | None = ANSWERED, why: str = "") -> None:
         """It is over; None: nothing was learnt of the target, since the client left. Only the first call counts.

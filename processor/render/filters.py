@@ -60,6 +60,19 @@ def switched_on(filter_name: str) -> Plain:
     return {filter_name: plain(Any.pack(FilterConfig(config=Any.pack(per_route))))}
 
 
+@cache
+def relaying() -> Plain:
+    """The per-route configuration that takes a response's body through the relay."""
+    mode = ProcessingMode(
+        request_header_mode=ProcessingModeHeaderSendMode.SKIP,
+        response_header_mode=ProcessingModeHeaderSendMode.SKIP,
+        response_body_mode=ProcessingModeBodySendMode.FULL_DUPLEX_STREAMED,
+        response_trailer_mode=ProcessingModeHeaderSendMode.SEND,
+    )
+    per_route = ExtProcPerRoute(overrides=ExtProcOverrides(processing_mode=mode))
+    return {names.RELAY_FILTER: plain(Any.pack(FilterConfig(config=Any.pack(per_route))))}
+
+
 def _translate() -> ExternalProcessor:
     send, no_body = ProcessingModeHeaderSendMode.SEND, ProcessingModeBodySendMode.NONE
     namespaces = MetadataOptionsMetadataNamespaces(untyped=[names.RECORD_NAMESPACE, names.WIRE_NAMESPACE])

@@ -27,9 +27,9 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from processor import names
-from processor.endpoints import ENDPOINTS, HEALTH_PATH, Endpoint
+from processor.endpoints import ENDPOINTS, HEALTH_PATH, Endpoint, Streams
 from processor.errors import GatewayError, UnsupportedOperation
-from processor.render.filters import switched_on
+from processor.render.filters import relaying, switched_on
 from processor.render.plain import Plain, plain, resource
 from processor.schema.error import error_body
 from processor.topology import Origin, Provider, Topology
@@ -66,7 +66,9 @@ def _health() -> Plain:
 def _openai_routes() -> Iterator[Plain]:
     for endpoint in ENDPOINTS:
         for match in _endpoint_matches(endpoint):
-            yield _openai(endpoint, match)
+            if endpoint.streams is not Streams.NEVER:
+                yield _openai(endpoint, match, relayed=True)
+            yield _openai(endpoint, match, relayed=False)
         for match in _endpoint_matches(endpoint):
             yield _wrong_method(endpoint, match)
 
@@ -78,8 +80,11 @@ def _endpoint_matches(endpoint: Endpoint) -> Iterator[RouteMatch]:
             yield RouteMatch(prefix=prefix + endpoint.path + "/")
 
 
-def _openai(endpoint: Endpoint, match: RouteMatch) -> Plain:
+def _openai(endpoint: Endpoint, match: RouteMatch, *, relayed: bool) -> Plain:
+    """A request finds the one without the relay; with the header that the processor may set it finds the other one."""
     match.headers = [HeaderMatcher(name=":method", string_match=StringMatcher(exact=endpoint.method))]
+    if relayed:
+        match.headers.append(HeaderMatcher(name=names.RELAY_HEADER, present_match=True))
     route = Route(
         name=f"openai.{endpoint.operation}",
         match=match,
@@ -90,7 +95,8 @@ def _openai(endpoint: Endpoint, match: RouteMatch) -> Plain:
         ),
         response_headers_to_add=[_request_id()],
     )
-    return plain(route) | {"typed_per_filter_config": switched_on(names.DOWNSTREAM_FILTER)}
+    relay = relaying() if relayed else switched_on(names.RELAY_FILTER)
+    return plain(route) | {"typed_per_filter_config": switched_on(names.DOWNSTREAM_FILTER) | relay}
 
 
 def _retry_policy() -> RetryPolicy:

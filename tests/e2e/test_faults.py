@@ -35,6 +35,7 @@ from tests.support.faults import (
     both,
     cut_at_once,
     done_and_held_open,
+    done_and_late_to_end,
     good,
     stalled_after_content,
     untrusted_tls,
@@ -102,6 +103,8 @@ models:
   unknown-first-second:
     targets: [{{provider: unknown-host, model: a}}, {{provider: first, model: b}}, {{provider: second, model: c}}]
     retry: {{attempts: 3}}
+  fresh-first: {{targets: [{{provider: first, model: fresh}}], {retry}}}
+  open-first: {{targets: [{{provider: first, model: open}}], {retry}}}
   saved:
     rescue: restart
     targets: [{{provider: first, model: a}}, {{provider: second, model: b}}]
@@ -272,7 +275,6 @@ async def test_after_an_error_the_connection_is_free_and_the_vendor_let_go(
         await let_go(vendor, name)
 
 
-@pytest.mark.xfail(reason="the vendor's stream stays open in Envoy, which then finds a use after free", strict=True)
 async def test_a_rescued_stream_lets_go_of_the_vendor_that_stalled(
     gateway: Gateway, vendors: Vendors, vendor: FakeVendor
 ) -> None:
@@ -282,14 +284,62 @@ async def test_a_rescued_stream_lets_go_of_the_vendor_that_stalled(
         assert "rescued by second/b" in answer.text
         assert answer.text.endswith("data: [DONE]\n\n")
         await let_go(vendor, "rescued")
+        assert "use after free" not in (gateway.state / "envoy.log").read_text()
 
 
-@pytest.mark.xfail(reason="only the end of the vendor's body counts", strict=True)
 async def test_a_stream_that_has_said_done_is_whole_though_the_vendor_keeps_it_open(
+    gateway: Gateway, vendors: Vendors, vendor: FakeVendor
+) -> None:
+    for prompt in ("done", "done, once more"):
+        vendors.faults[prompt] = done_and_held_open()
+        assert str(await ask(gateway, vendors, "open-first", prompt, stream=True)) == "answered; first; 200 provider"
+        await let_go(vendor, prompt)
+
+
+async def test_after_a_stream_that_was_kept_open_the_client_s_connection_is_free(
     gateway: Gateway, vendors: Vendors
 ) -> None:
-    vendors.faults["done"] = done_and_held_open()
-    assert (await ask(gateway, vendors, "alone-first", "done", stream=True)).client == "answered"
+    vendors.faults["free"] = done_and_held_open()
+    async with impatient_client(gateway) as client:
+        for _ in range(2):
+            answer = await client.post("/v1/chat/completions", json=asked("open-first", "free", stream=True))
+            assert answer.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("name", ["stall", "error after content", "end without a finish"])
+async def test_of_a_vendor_never_asked_before_every_fault_is_told_too(
+    gateway: Gateway, vendors: Vendors, name: str
+) -> None:
+    """Its streams may have to end before it ends them: they are relayed."""
+    prompt = f"{name}, fresh"
+    vendors.faults[prompt] = FAULTS[name]()
+    seen = await ask(gateway, vendors, "fresh-first", prompt, stream=True)
+    assert f"| {name} | streamed | {seen} |" in DOCUMENT.read_text("utf-8")
+
+
+async def test_a_vendor_that_was_not_known_to_keep_streams_open_breaks_off_one_that_is_whole(
+    gateway: Gateway, vendors: Vendors, vendor: FakeVendor
+) -> None:
+    """Nobody waits for it longer, and the next one is expected to be kept open."""
+    vendors.faults["ended"], vendors.faults["kept open"] = done_and_late_to_end(), done_and_held_open()
+    assert (await ask(gateway, vendors, "open-first", "ended", stream=True)).client == "answered"
+    async with impatient_client(gateway) as client:
+        text, broken = b"", False
+        async with client.stream(
+            "POST", "/v1/chat/completions", json=asked("open-first", "kept open", stream=True)
+        ) as answer:
+            try:
+                async for piece in answer.aiter_bytes():
+                    text += piece
+            except httpx.RemoteProtocolError:
+                broken = True
+    assert text.endswith(b"data: [DONE]\n\n")
+    assert b'"error"' not in text
+    assert broken
+    assert _recorded(await gateway.record_of(answer)) == "200 provider"
+    await let_go(vendor, "kept open")
+    vendors.faults["kept open again"] = done_and_held_open()
+    assert (await ask(gateway, vendors, "open-first", "kept open again", stream=True)).client == "answered"
 
 
 async def test_what_another_vendor_made_good_is_billed_as_that_one_counted_it(

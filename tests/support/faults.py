@@ -179,6 +179,11 @@ def done_and_held_open() -> Fault:
     return both(Reply.sse([*_chunks(), "[DONE]", HANG]))
 
 
+def done_and_late_to_end() -> Fault:
+    """A whole stream that ends a little after its last event."""
+    return both(Reply.sse([*_chunks(), "[DONE]", 0.05]))
+
+
 def stalled_after_content() -> Fault:
     """A stream that has begun, and says no more."""
     return both(_after_content(HANG))

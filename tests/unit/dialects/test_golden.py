@@ -89,6 +89,14 @@ def check_stream(case: GoldenCase, pieces: Iterator[bytes]) -> None:
     assert stream.content_seen
 
 
+def until_complete(stream: StreamTranslator, body: bytes) -> Iterator[bytes]:
+    """The bytes up to the event that nothing follows."""
+    for byte in bytewise(body):
+        yield byte
+        if stream.complete:
+            return
+
+
 def check_error(case: GoldenCase, error: UpstreamError) -> None:
     assert case.error is not None
     told = (error.status, error.type, error.code, error.message, error.param)
@@ -133,6 +141,22 @@ def floats(embedding: str | list[float]) -> list[float]:
 def events_of(stream: bytes) -> list[SSEEvent]:
     """Those that an SDK parses; Anthropic's skips pings by their name."""
     return [event for event in SSEDecoder().feed(stream) if event.data and event.event != "ping"]
+
+
+@cases([case for case in STREAMS if case.error is None])
+def test_a_stream_that_is_complete_has_no_need_of_its_end(case: GoldenCase) -> None:
+    stream = translator(case).stream(asked_by(case))
+    assert played(stream, until_complete(stream, case.answer.body)) == case.client
+    assert stream.usage == case.usage
+
+
+@pytest.mark.parametrize("dialect", ["openai", "anthropic", "bedrock"])
+def test_a_vendor_s_last_event_completes_a_chat(dialect: str) -> None:
+    chats = [case for case in STREAMS if (case.dialect, case.operation) == (dialect, Operation.CHAT) and not case.error]
+    streams = [(translator(case).stream(asked_by(case)), case) for case in chats]
+    for stream, case in streams:
+        stream.feed(case.answer.body)
+    assert any(stream.complete for stream, _ in streams)
 
 
 def test_every_operation_of_every_vendor_has_a_golden_file() -> None:
