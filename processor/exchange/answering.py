@@ -13,7 +13,7 @@ from processor.domain import CacheVerdict, Operation, Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused, UpstreamUnavailable, WireError
 from processor.exchange.alerts import Alerts
 from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
-from processor.exchange.ledger import Ending, FailedAttempt, Ledger, Plan
+from processor.exchange.ledger import GRACE, Ending, FailedAttempt, Ledger, Plan
 from processor.exchange.messages import (
     Abort,
     Action,
@@ -90,6 +90,15 @@ class Sent:
         """When its first content must have come."""
         return self.until(self.at, self.target.patience.ttft)
 
+    @property
+    def headers_by(self) -> float | None:
+        """When Envoy must have given it up if no headers came, however long it took to connect.
+
+        After an interim answer (103) it does not: it takes that for the beginning of the answer.
+        """
+        silence = self.plan.silence
+        return None if silence is None else self.at + self.target.provider.connect + silence + 2 * GRACE
+
     def until(self, now: float, seconds: float | None) -> float | None:
         """When something has to have come that is waited for so long: at the attempt's own end at the latest."""
         whole = self.target.patience.timeout
@@ -124,7 +133,7 @@ class Answering:
         """Bytes of the client's body."""
         self._spent = 0.0
         self._now = 0.0
-        self.deadline: float | None = None
+        self.deadline = sent.headers_by
 
     def receive(self, event: Event, *, spent: float, now: float) -> tuple[Action, ...]:
         """Take what the vendor sent; `spent` are the seconds this attempt has cost the gateway so far."""
@@ -405,7 +414,7 @@ class Answering:
     def _is_passed_on(self, verdict: Verdict, pause: float) -> bool:
         """Whether the next attempt is to answer, at another target or at one that has failed before."""
         plan, attempt = self._sent.plan, self._sent.attempt
-        if attempt == len(plan.targets):
+        if attempt == len(plan.targets) or not self._headers:  # without headers there is nothing to tell Envoy by
             return False
         following, target = plan.targets[attempt], self._sent.target
         if verdict.blame is Blame.CONTEXT:

@@ -14,7 +14,7 @@ from processor.errors import Forbidden, GatewayError, MalformedRequest, UnknownM
 from processor.exchange.access import Keyring
 from processor.exchange.choosing import Chooser, Question
 from processor.exchange.keeping import Keeper, entry_of
-from processor.exchange.ledger import Ledger, Plan
+from processor.exchange.ledger import GRACE, Ledger, Plan
 from processor.exchange.limiting import Limiter, Reservation
 from processor.exchange.messages import (
     Action,
@@ -35,8 +35,6 @@ from processor.topology import Model, Target, Topology
 
 _JSON = (("content-type", "application/json"),)
 _SESSION_HEADER = "x-session-id"
-_GRACE = 0.1
-"""Seconds by which Envoy waits longer than the processor, which can tell more of what was late."""
 _NONE = Endpoint("", "", Operation.OTHER)
 """Until the path is known."""
 
@@ -229,21 +227,13 @@ def _route_headers(plan: Plan) -> tuple[tuple[str, str], ...]:
         (names.CLUSTER_HEADER, names.route_cluster(providers)),
         (names.MAX_RETRIES_HEADER, str(len(targets) - 1)),
     ]
-    if (silence := _longest_silence(targets)) is not None:
-        headers.append((names.TRY_TIMEOUT_HEADER, _milliseconds(silence + _GRACE)))
+    if plan.silence is not None:
+        headers.append((names.TRY_TIMEOUT_HEADER, _milliseconds(plan.silence + GRACE)))
     if model.timeout is not None:
         headers.append((names.TIMEOUT_HEADER, _milliseconds(model.timeout)))
     if plan.relayed:
         headers.append((names.RELAY_HEADER, "1"))
     return tuple(headers)
-
-
-def _longest_silence(targets: tuple[Target, ...]) -> float | None:
-    """Seconds after which Envoy gives an attempt up of which not even headers came: there is one limit for all of
-    them. Once headers are held the attempt's own holds.
-    """
-    limits = [target.patience.first for target in targets]
-    return max((limit for limit in limits if limit is not None), default=None) if None not in limits else None
 
 
 def _milliseconds(seconds: float) -> str:

@@ -23,6 +23,9 @@ MAX_AGE = 900.0
 MAX_BYTES = 512 * 1024 * 1024
 """Bodies kept at once: sixteen requests at the listener's largest. The oldest go first; theirs fail with a 503."""
 
+GRACE = 0.1
+"""Seconds by which Envoy waits longer than the processor, which can tell more of what was late."""
+
 
 @dataclass(frozen=True, slots=True)
 class FailedAttempt:
@@ -102,6 +105,14 @@ class Plan:
     """The exchanges that still work on it: the listener's side, and the attempts under way."""
     not_before: dict[TargetKey, float] = field(default_factory=dict)
     """When a target that asked for a pause may be asked again, in the ledger's clock."""
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds after which Envoy gives an attempt up of which not even headers came: there is one limit for all of
+        them. Once headers are held the attempt's own holds.
+        """
+        limits = [target.patience.first for target in self.targets]
+        return max((limit for limit in limits if limit is not None), default=None) if None not in limits else None
 
     def begin(self, attempt: int) -> None:
         """An attempt has reached us: what the one before came to no longer counts."""

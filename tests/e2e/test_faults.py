@@ -37,6 +37,7 @@ from tests.support.faults import (
     done_and_held_open,
     done_and_late_to_end,
     good,
+    interim_and_silent,
     stalled_after_content,
     untrusted_tls,
 )
@@ -304,6 +305,19 @@ async def test_after_a_stream_that_was_kept_open_the_client_s_connection_is_free
         for _ in range(2):
             answer = await client.post("/v1/chat/completions", json=asked("open-first", "free", stream=True))
             assert answer.text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("company", ["alone", "backed"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_nobody_waits_for_ever_behind_an_interim_answer(
+    gateway: Gateway, vendors: Vendors, vendor: FakeVendor, company: str, *, stream: bool
+) -> None:
+    """Envoy asks nobody else after one."""
+    prompt = f"interim, {company}, {stream}"
+    vendors.faults[prompt] = interim_and_silent()
+    seen = await ask(gateway, vendors, f"{company}-first", prompt, stream=stream)
+    assert str(seen) == "504 `upstream_timeout`; first; 504 none"
+    await let_go(vendor, prompt)
 
 
 @pytest.mark.parametrize("name", ["stall", "error after content", "end without a finish"])

@@ -174,6 +174,11 @@ OPEN: Mapping[str, Callable[[], Fault]] = {
 """Answers that are over for the gateway before the vendor has ended them."""
 
 
+def interim_and_silent() -> Fault:
+    """An interim answer, and no other."""
+    return both(Reply.raw(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", HANG))
+
+
 def done_and_held_open() -> Fault:
     """A whole stream whose connection does not end."""
     return both(Reply.sse([*_chunks(), "[DONE]", HANG]))
