@@ -44,6 +44,8 @@ _LONGEST_PAUSE = 10.0
 """Seconds that a request waits until a vendor that asked for a pause may be asked again."""
 _LINGER = 0.25
 """Seconds that a vendor has to end a stream after its last event: most end it at once, and their connection is kept."""
+_RELAYING = 10.0
+"""Seconds that the relay has to end a stream, however busy the machine: it is lost only if the plan is."""
 _LATE = ("The vendor did not begin to answer in time.", "upstream_timeout")
 _STALLED = ("The vendor stopped in the middle of its answer.", "upstream_stalled")
 _ENDLESS = ("The vendor did not finish its answer in time.", "upstream_timeout")
@@ -173,10 +175,22 @@ class Answering:
         self._now = self.deadline or self._now
         self.deadline = None
         if self._over:
-            self._attempt.stream_over(ended=False)
-            return (Abort(),)
+            return self._left_open()
         message, code = self._lateness()
         return self._fail(UpstreamUnavailable(message, status=504, code=code), ended=False)
+
+    def _left_open(self) -> tuple[Action, ...]:
+        """The vendor has not ended its stream. Where that was not expected it may still, within the limit between two
+        pieces: nothing but the end of the connection could be given to the client in its place.
+        """
+        plan = self._sent.plan
+        assert plan.ending is not None  # noqa: S101 - nothing else is waited for
+        self._attempt.stream_over(ended=False)
+        last = self._sent.until(plan.ending.at, self._sent.target.patience.idle)
+        if plan.relayed or (last is not None and last <= self._now):
+            return (Abort(),)
+        self.deadline = last
+        return ()
 
     def _lateness(self) -> tuple[str, str]:
         if not self._begun:
@@ -304,7 +318,7 @@ class Answering:
         connection: to end the stream here would leave the vendor's behind.
         """
         self._sent.plan.ending = Ending(self._said, at, broken)
-        self.deadline = at + _LINGER
+        self.deadline = at + _RELAYING if self._sent.plan.relayed else at
 
     def _begin(self, headers: HeaderPairs, facts: _Facts) -> Begin:
         """Answer the held headers, and tell how the answer came about."""
@@ -328,7 +342,7 @@ class Answering:
         """What a second answer says beyond what the client has; None if it differs."""
         return self._continuation.rest(second) if self._continuation else None
 
-    def rescued(self, target: Target, rest: bytes, tally: Tally) -> tuple[Action, ...]:
+    def rescued(self, target: Target, rest: bytes, tally: Tally, *, now: float) -> tuple[Action, ...]:
         """Another target has said the rest."""
         error = self.broken
         assert error is not None  # noqa: S101 - else there would be nothing to rescue
@@ -342,10 +356,10 @@ class Answering:
         }
         out = f": rescued by {target}\n\n".encode() + rest
         self._said += len(out)
-        self._end_by(self._now)
+        self._end_by(now)
         return (Send(out, facts=facts),)
 
-    def give_up(self) -> tuple[Action, ...]:
+    def give_up(self, now: float) -> tuple[Action, ...]:
         """Nobody can finish it: an error event, and the end of the connection, so that nobody takes it for whole."""
         error = self.broken
         assert error is not None  # noqa: S101 - it broke off
@@ -355,7 +369,7 @@ class Answering:
         if not self._sent.plan.relayed:
             return (event, Abort())
         self._said += len(event.body)
-        self._end_by(self._now, broken=True)  # here it would overtake the event, which is on its way through the relay
+        self._end_by(now, broken=True)  # here it would overtake the event, which is on its way through the relay
         return (event,)
 
     def _attempt_headers(self) -> HeaderPairs:
@@ -378,7 +392,7 @@ class Answering:
             self._sent.alerts.credential(self._sent.target, error)
         if self._begun:
             self.broken = error
-            return () if self._is_rescuable(verdict) else self.give_up()
+            return () if self._is_rescuable(verdict) else self.give_up(self._now)
         if self._is_passed_on(verdict, pause or 0.0):
             return self._pass_on(error, pause or 0.0, ended=ended)
         self._sent.plan.answered = True

@@ -150,8 +150,8 @@ class UpstreamExchange:
                 continue
             found = await rescuer.answer(plan, target)
             if found and (rest := answering.rest(found[0])) is not None:
-                return answering.rescued(target, rest, found[1])
-        return answering.give_up()
+                return answering.rescued(target, rest, found[1], now=upstream.clock())
+        return answering.give_up(upstream.clock())
 
     async def _prepare(self, event: RequestHeaders) -> None:
         """Wait as long as a vendor asked, where the same target is to be asked again; take what a target's limits

@@ -184,9 +184,9 @@ def done_and_held_open() -> Fault:
     return both(Reply.sse([*_chunks(), "[DONE]", HANG]))
 
 
-def done_and_late_to_end() -> Fault:
-    """A whole stream that ends a little after its last event."""
-    return both(Reply.sse([*_chunks(), "[DONE]", 0.05]))
+def done_and_ended_after(seconds: float) -> Fault:
+    """A whole stream that does not end at once."""
+    return both(Reply.sse([*_chunks(), "[DONE]", seconds]))
 
 
 def stalled_after_content() -> Fault:
