@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from enum import StrEnum
 
 
@@ -76,8 +75,8 @@ class Usage:
     output_tokens: int = 0
     cached_input_tokens: int = 0
     reasoning_tokens: int = 0
-    seconds: Decimal | None = None
-    """Of sound; None where nobody counted any, and in records: there the cost tells of them."""
+    seconds: float | None = None
+    """Of sound; None where nobody counted any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -211,6 +211,7 @@ def record(line: AccessLine, observed: Facts, operation_of: OperationOf) -> Usag
             output_tokens=_count(facts, "output_tokens"),
             cached_input_tokens=_count(facts, "cached_input_tokens"),
             reasoning_tokens=_count(facts, "reasoning_tokens"),
+            seconds=float(facts["seconds"]) if "seconds" in facts else None,
         ),
         usage_source=_SOURCES.get(_text(facts, "usage_source"), UsageSource.NONE),
         ttft_ms=float(facts["ttft_ms"]) if "ttft_ms" in facts else None,

@@ -20,7 +20,7 @@ SENT = "sent_input_tokens"
 HEARD = "heard_attempts"
 """How many attempts had reached a worker when a request ended without an answer of theirs."""
 NUMBERS = frozenset(
-    {"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "ttft_ms", SENT}
+    {"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "seconds", "ttft_ms", SENT}
     | {HEARD, "malformed_events", "rescued"}
 )
 

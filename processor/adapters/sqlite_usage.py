@@ -52,8 +52,9 @@ _COLUMNS = {
     "malformed_events": "INTEGER NOT NULL DEFAULT 0",
     "rescued": "INTEGER NOT NULL DEFAULT 0",
     "cache": "TEXT NOT NULL DEFAULT ''",
+    "seconds": "REAL",
 }
-_COUNTS = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens"})
+_COUNTS = frozenset({"input_tokens", "output_tokens", "cached_input_tokens", "reasoning_tokens", "seconds"})
 _ENUMS = frozenset({"mode", "operation", "usage_source"})
 
 _SCHEMA = (
@@ -72,7 +73,10 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ),
         "PRAGMA user_version = 3",
     ),
-    (f"ALTER TABLE usage ADD COLUMN cache {_COLUMNS['cache']}", "PRAGMA user_version = 4"),
+    (
+        *(f"ALTER TABLE usage ADD COLUMN {name} {_COLUMNS[name]}" for name in ("cache", "seconds")),
+        "PRAGMA user_version = 4",
+    ),
 )
 """From each version to the next."""
 _VALUES = ", ".join("?" * len(_COLUMNS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 from processor.domain import Usage
@@ -190,10 +189,10 @@ def _heard(value: Any) -> Usage | None:
     return None if seconds is None else Usage(seconds=seconds)
 
 
-def _seconds(value: Any) -> Decimal | None:
+def _seconds(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _LONGEST:
         return None
-    return Decimal(str(value))
+    return float(value)
 
 
 def _first(usage: JSON, *names: str) -> int:

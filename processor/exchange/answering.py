@@ -12,7 +12,7 @@ from processor.dialects.chat_continuation import Continuation
 from processor.domain import CacheVerdict, Operation, Usage, UsageSource
 from processor.errors import UpstreamError, UpstreamProtocolError, UpstreamRefused, UpstreamUnavailable, WireError
 from processor.exchange.alerts import Alerts
-from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader
+from processor.exchange.answers import Reader, RefusalReader, StreamReader, Tally, WholeReader, counts
 from processor.exchange.ledger import GRACE, Ending, FailedAttempt, Ledger, Plan
 from processor.exchange.messages import (
     Abort,
@@ -129,6 +129,8 @@ class Answering:
         self._continuation = _continuation(sent)
         self.broken: UpstreamError | None = None
         """Why the answer broke off, where another target may say the rest: `rescued` or `give_up` follows."""
+        self.next_at = 0.0
+        """When the next attempt may be made, in the ledger's clock."""
         self._over = False
         """Whether the client's answer is complete; what the vendor still sends is let go."""
         self._said = 0
@@ -446,6 +448,7 @@ class Answering:
         if 0 < pause <= _LONGEST_PAUSE:
             sent.plan.not_before[sent.target.key] = self._now + pause
         self._note_failure(error, self._now)
+        self.next_at = sent.plan.not_before.get(sent.plan.targets[sent.attempt].key, 0.0)
         headers = ((":status", str(names.RETRY_STATUS)), ("content-length", "0"))
         return (self._begin(headers, {}), Send(b"", ended))
 
@@ -523,13 +526,7 @@ def _timing(gateway: float, upstream: float) -> str:
 
 
 def _usage_facts(tally: Tally) -> _Facts:
-    facts: _Facts = {
-        "usage_source": tally.source,
-        "input_tokens": tally.usage.input_tokens,
-        "output_tokens": tally.usage.output_tokens,
-        "cached_input_tokens": tally.usage.cached_input_tokens,
-        "reasoning_tokens": tally.usage.reasoning_tokens,
-    }
+    facts: _Facts = {"usage_source": tally.source, **counts(tally.usage)}
     if tally.model:
         facts["response_model"] = tally.model
     if tally.malformed:

@@ -30,6 +30,17 @@ class Tally:
     """Events of its stream that could not be read, and were left out."""
 
 
+def counts(usage: Usage) -> dict[str, str | float]:
+    """A usage as a record has it."""
+    found: dict[str, str | float] = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+    return found if usage.seconds is None else {**found, "seconds": usage.seconds}
+
+
 class Reader(Protocol):
     """Reads one answer. `feed` and `close` return the client's bytes, and raise UpstreamError for a vendor's error."""
 

@@ -8,6 +8,7 @@ from processor.dialects.base import Observer
 from processor.dialects.observe import RequestObserver, model_of, observe_response, operation_of
 from processor.domain import Operation, Usage, UsageSource
 from processor.exchange.answering import Observations
+from processor.exchange.answers import counts
 from processor.exchange.gate import Passages
 from processor.exchange.messages import (
     Action,
@@ -135,12 +136,7 @@ class MeterExchange:
     def _facts(self, usage: Usage, source: UsageSource) -> dict[str, str | float]:
         facts: dict[str, str | float] = {"operation": self._operation, "usage_source": source}
         if source is not UsageSource.NONE:
-            facts |= {
-                "input_tokens": usage.input_tokens,
-                "output_tokens": usage.output_tokens,
-                "cached_input_tokens": usage.cached_input_tokens,
-                "reasoning_tokens": usage.reasoning_tokens,
-            }
+            facts |= counts(usage)
         if self._ttft is not None:
             facts["ttft_ms"] = round(self._ttft, 3)
         if model := (self._request.model if self._request else "") or model_of(self._path):

@@ -38,14 +38,19 @@ def quantities_of(operation: Operation, fields: Fields, usage: Usage) -> Quantit
         case Operation.SPEECH:
             return Quantities(usage=usage, characters=_characters(fields.get("input")))
         case Operation.TRANSCRIPTION | Operation.TRANSLATION:
-            return Quantities(usage=usage, seconds=usage.seconds)
+            return Quantities(usage=usage, seconds=None if usage.seconds is None else _exact(usage.seconds))
         case _:
             return counted(usage)
 
 
 def counted(usage: Usage) -> Quantities:
     """What is paid for where only what the vendor counted is known."""
-    return Quantities(usage=usage, seconds=usage.seconds or Decimal(0))
+    return Quantities(usage=usage, seconds=_exact(usage.seconds or 0))
+
+
+def _exact(seconds: float) -> Decimal:
+    """As it was written."""
+    return Decimal(str(seconds))
 
 
 def _whole(value: Raw | None) -> int:

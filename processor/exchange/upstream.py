@@ -92,6 +92,8 @@ class UpstreamExchange:
             actions = await self._follow(self._answering)
         if self._answering and self._answering.broken:
             actions = await self._rescue(self._answering)
+        if self._answering and self._answering.next_at:
+            await self._wait(self._answering.next_at)
         if self._copy:
             self._keep(self._copy, actions)
         if actions:
@@ -105,7 +107,10 @@ class UpstreamExchange:
         if self._answering is None:
             return ()
         actions = self._answering.expire()
-        return await self._rescue(self._answering) if self._answering.broken else actions
+        if self._answering.broken:
+            return await self._rescue(self._answering)
+        await self._wait(self._answering.next_at)
+        return actions
 
     def close(self) -> None:
         """Account for an answer that was cut."""
@@ -154,8 +159,8 @@ class UpstreamExchange:
         return answering.give_up(upstream.clock())
 
     async def _prepare(self, event: RequestHeaders) -> None:
-        """Wait as long as a vendor asked, where the same target is to be asked again; take what a target's limits
-        want of an attempt that was not foreseen.
+        """Take what a target's limits want of an attempt that was not foreseen. Wait as long as its vendor asked, if
+        the attempt before found no connection: else that one has waited, since Envoy's limit for this one runs already.
         """
         plan = self._upstream.ledger.get(self._request_id)
         attempt = _number(event, plan) if plan else 0
@@ -165,7 +170,10 @@ class UpstreamExchange:
         if target.limits and plan.reservations:
             more = await self._upstream.limiter.extend(plan.reservations[0], attempt, target)
             plan.reservations += [more] if more else []
-        pause = plan.not_before.get(target.key, 0.0) - self._upstream.clock()
+        await self._wait(plan.not_before.get(target.key, 0.0))
+
+    async def _wait(self, until: float) -> None:
+        pause = until - self._upstream.clock()
         if pause > 0:
             await asyncio.sleep(pause)
 

@@ -99,8 +99,14 @@ _records = st.builds(
     error=_texts,
     response_flags=_texts,
     usage=st.builds(
-        Usage, input_tokens=_counts, output_tokens=_counts, cached_input_tokens=_counts, reasoning_tokens=_counts
+        Usage,
+        input_tokens=_counts,
+        output_tokens=_counts,
+        cached_input_tokens=_counts,
+        reasoning_tokens=_counts,
+        seconds=st.none() | _seconds,
     ),
+    cache=_texts,
     usage_source=st.sampled_from(UsageSource),
     ttft_ms=st.none() | _seconds,
     duration_ms=_seconds,
@@ -271,7 +277,16 @@ def test_a_database_of_the_first_version_is_brought_up_to_date_and_keeps_its_rec
     sink.write([record("old")], reached(1))
     sink.close()
     with sqlite3.connect(path) as db:  # as it was before failed attempts were recorded
-        for column in ("failed_attempts", "team", "cost", "currency", "malformed_events", "rescued", "cache"):
+        for column in (
+            "failed_attempts",
+            "team",
+            "cost",
+            "currency",
+            "malformed_events",
+            "rescued",
+            "cache",
+            "seconds",
+        ):
             db.execute(f"ALTER TABLE usage DROP COLUMN {column}")
         db.execute("PRAGMA user_version = 1")
     db.close()

@@ -55,7 +55,7 @@ models:
     on_context_overflow: error
     targets: [{{provider: small, model: s}}, {{provider: large, model: l, context: 5000}}]
   keyed: {{targets: [{{provider: keyed, model: k}}], retry: {{attempts: 2}}}}
-  waiting: {{targets: [{{provider: small, model: s}}], retry: {{attempts: 2}}}}
+  waiting: {{targets: [{{provider: small, model: s}}], retry: {{attempts: 2, ttft: 400ms}}}}
   never-again: {{targets: [{{provider: small, model: n}}], retry: {{attempts: 2, budget: 0%}}}}
   hurried:
     targets: [{{provider: small, model: h, ttft: 300ms}}, {{provider: large, model: h, timeout: 1s}}]
@@ -140,6 +140,7 @@ async def test_what_a_vendor_says_of_our_key_is_not_for_the_client(
 
 
 async def test_the_same_target_is_asked_again_when_it_says(client: httpx.AsyncClient, vendor: FakeVendor) -> None:
+    """Though it says later than the time to first content, which is for an attempt that is made."""
     vendor.script(SMALL, openai_error(429, "slow down", headers=[("retry-after-ms", "700")]), chat_reply("well"))
     began = time.monotonic()
     answer = await ask(client, "waiting")

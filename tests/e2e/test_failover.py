@@ -101,6 +101,15 @@ async def test_what_another_target_cannot_make_good_is_told(
     assert vendor.count == 1
 
 
+async def test_a_vendor_that_takes_no_such_body_is_not_taken_for_the_gateway(
+    client: httpx.AsyncClient, vendor: FakeVendor
+) -> None:
+    vendor.script(LOCAL, Reply.of(status=413))
+    answer = await client.post("/v1/chat/completions", json=body("backed-up", stream=False))
+    assert answer.status_code == 413
+    assert "this gateway" not in answer.json()["error"]["message"]
+
+
 async def test_the_last_target_s_error_is_told_in_openai_s_shape(client: httpx.AsyncClient, vendor: FakeVendor) -> None:
     vendor.script(LOCAL, openai_error(500, "first"))
     vendor.script(BACKUP, Reply.text("<html>gone</html>", status=502))

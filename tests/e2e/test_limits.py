@@ -183,7 +183,8 @@ async def test_seconds_of_sound_are_paid_from_a_budget(gateway: Gateway, vendor:
     async with httpx.AsyncClient(base_url=gateway.url, headers=headers, timeout=30) as client:
         paid = [await client.post("/v1/audio/transcriptions", data={"model": "ear"}, files=sound) for _ in range(2)]
         records = [await gateway.record_of(answer) for answer in paid]
-        assert [(record["cost"], record["usage_source"]) for record in records] == [("0.00095", "provider")] * 2
+        told = [(record["seconds"], record["cost"], record["usage_source"]) for record in records]
+        assert told == [(9.5, "0.00095", "provider")] * 2
 
         async def spent() -> bool:
             return (

@@ -39,7 +39,6 @@ import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -303,5 +302,5 @@ def _usage(entry: dict[str, int]) -> Usage:
         output_tokens=entry.get("output", 0),
         cached_input_tokens=entry.get("cached", 0),
         reasoning_tokens=entry.get("reasoning", 0),
-        seconds=Decimal(str(entry["seconds"])) if "seconds" in entry else None,
+        seconds=entry.get("seconds"),
     )

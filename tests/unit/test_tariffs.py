@@ -54,7 +54,7 @@ def test_what_has_no_price_has_no_cost() -> None:
 
 def test_seconds_that_nobody_counted_have_no_cost() -> None:
     by_second, by_token = Tariff(second=Decimal("0.0001")), Tariff(input=Decimal(6), output=Decimal(10))
-    heard = Usage(seconds=Decimal("8.5"))
+    heard = Usage(seconds=8.5)
     for operation in (Operation.TRANSCRIPTION, Operation.TRANSLATION):
         assert cost(by_second, quantities_of(operation, {}, heard)) == Decimal("0.00085")
         assert cost(by_second, quantities_of(operation, {}, Usage())) is None

@@ -4,7 +4,6 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable
-from decimal import Decimal
 from typing import Any
 
 import brotli
@@ -416,12 +415,12 @@ WHOLE: dict[str, tuple[str, Any, Told]] = {
     "transcriptions": (
         "/v1/audio/transcriptions",
         {"text": "Hi", "usage": {"type": "duration", "seconds": 4}},
-        (Usage(seconds=Decimal(4)), "", False, 0, True),
+        (Usage(seconds=4), "", False, 0, True),
     ),
     "translations in words and segments": (
         "/v1/audio/translations",
         {"task": "translate", "duration": 8.5, "text": "Hi", "segments": []},
-        (Usage(seconds=Decimal("8.5")), "", False, 0, True),
+        (Usage(seconds=8.5), "", False, 0, True),
     ),
 }
 wholes = pytest.mark.parametrize(("path", "answer", "expected"), WHOLE.values(), ids=WHOLE.keys())

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -80,13 +79,13 @@ def test_a_usage_without_tokens_is_no_count(usage: Any) -> None:
 
 
 def test_seconds_of_sound_are_counted_beside_tokens_or_instead() -> None:
-    assert usage_shapes.openai({"usage": {"type": "duration", "seconds": 9}}) == Usage(seconds=Decimal(9))
+    assert usage_shapes.openai({"usage": {"type": "duration", "seconds": 9}}) == Usage(seconds=9)
     both = usage_shapes.openai({"usage": {"prompt_tokens": 42, "completion_tokens": 12, "seconds": 1.5}})
-    assert both == Usage(input_tokens=42, output_tokens=12, seconds=Decimal("1.5"))
+    assert both == Usage(input_tokens=42, output_tokens=12, seconds=1.5)
     said = {"duration": 1.2, "text": "Hi"}
     assert usage_shapes.openai(said) is None
-    assert usage_shapes.transcription(said) == Usage(seconds=Decimal("1.2"))
-    assert usage_shapes.transcription({**said, "usage": {"seconds": 2}}) == Usage(seconds=Decimal(2))
+    assert usage_shapes.transcription(said) == Usage(seconds=1.2)
+    assert usage_shapes.transcription({**said, "usage": {"seconds": 2}}) == Usage(seconds=2)
 
 
 def test_reasoning_that_the_vendor_left_out_of_the_output_is_added() -> None:
