@@ -27,6 +27,7 @@ KEY = "sk-bench-chaos"
 _CHUNKS = ("alpha ", "beta ", "gamma ")
 _USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 _CUT = "cut after content"
+_OPEN = "kept open after its end"
 _PROGRESS = 60.0
 """Seconds between lines."""
 _SETTLED = 12.0
@@ -78,6 +79,16 @@ def _half(stream: bool) -> bytes:
     return whole[: whole.index(b"\r\n\r\n") + (4 if stream else 20)]
 
 
+def _unfinished(_: bool) -> bytes:
+    """An error whose body does not end."""
+    return b'HTTP/1.1 503 X\r\ncontent-type: application/json\r\ncontent-length: 90\r\n\r\n{"error":'
+
+
+def _open(stream: bool) -> bytes:
+    """A whole stream, but for the end of its body."""
+    return _good(stream).removesuffix(b"0\r\n\r\n")
+
+
 def _hang(_: bool) -> bytes:
     raise Hang
 
@@ -93,17 +104,23 @@ FAULTS: dict[str, Callable[[bool], bytes]] = {
     "503": _error(503),
     "429": _error(429, "retry-after: 1"),
     "529": _error(529),
+    "an empty 503": lambda _: b"HTTP/1.1 503 X\r\ncontent-length: 0\r\n\r\n",
+    "an unfinished 503": _unfinished,
     "reset": lambda _: b"",
     "cut headers": lambda _: b"HTTP/1.1 200 OK\r\ncontent-",
     "cut before content": _half,
     "an error inside": _inside,
     "black hole": _hang,
     _CUT: _cut,
+    _OPEN: _open,
 }
-_AT_RANDOM = [name for name in FAULTS if name != _CUT]
+_AT_RANDOM = [name for name in FAULTS if name not in (_CUT, _OPEN)]
+_HELD = frozenset({"an unfinished 503", _OPEN})
 _RESETTING = frozenset({"reset", "cut headers", "cut before content"})
 CUT = "cut after content, and it shows"
 """What a client sees of a cut that it was right to be told of."""
+LOST = "answered, then the connection was lost"
+"""What a client sees of a stream that is kept open by a vendor that ended those before."""
 
 
 @dataclass(slots=True)
@@ -113,6 +130,8 @@ class Vendor:
     share: float
     cuts: float
     """The share of streams that break off after content."""
+    open: float
+    """The share of streams that have no end after their last event."""
     chance: random.Random
     faults: Counter[str] = field(default_factory=Counter)
     calls: int = 0
@@ -141,6 +160,9 @@ class Vendor:
             await reader.read()  # until the gateway gives up
             raise
         await writer.drain()
+        if name in _HELD:
+            await reader.read()  # likewise
+            return False
         if name == _CUT:
             return False
         if name in _RESETTING:
@@ -152,6 +174,8 @@ class Vendor:
     def _fault(self, stream: bool) -> str:
         if stream and self.chance.random() < self.cuts:
             return _CUT
+        if stream and self.chance.random() < self.open:
+            return _OPEN
         return self.chance.choice(_AT_RANDOM) if self.chance.random() < self.share else ""
 
 
@@ -170,7 +194,12 @@ class Seen:
     @property
     def answered(self) -> float:
         """The share of those that could be: nobody can make good what is cut after content."""
-        return self.outcomes["answered"] / max(self.total - self.outcomes[CUT], 1)
+        return self.whole / max(self.total - self.outcomes[CUT], 1)
+
+    @property
+    def whole(self) -> int:
+        """Whole answers."""
+        return self.outcomes["answered"] + self.outcomes[LOST]
 
     def line(self) -> str:
         ordered = sorted(self.seconds)
@@ -187,6 +216,7 @@ def main() -> int:
     parser.add_argument("--pause-ms", type=float, default=50.0, help="of a client between two requests (default 50)")
     parser.add_argument("--share", type=float, default=0.3, help="of calls that fail (default 0.3)")
     parser.add_argument("--cuts", type=float, default=0.0, help="of streams that break off after content (default 0)")
+    parser.add_argument("--open", type=float, default=0.0, help="of streams that have no end (default 0)")
     parser.add_argument("--attempts", type=int, default=6, help="of a request at most (default 6)")
     parser.add_argument("--seed", type=int, default=1)
     return uvloop.run(_run(parser.parse_args()))
@@ -194,7 +224,7 @@ def main() -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     chance = random.Random(args.seed)
-    vendors = [Vendor(args.share, args.cuts, random.Random(args.seed + number)) for number in range(3)]
+    vendors = [Vendor(args.share, args.cuts, args.open, random.Random(args.seed + number)) for number in range(3)]
     servers = [await asyncio.start_server(vendor.serve, "127.0.0.1", 0) for vendor in vendors]
     ports = [server.sockets[0].getsockname()[1] for server in servers]
     with tempfile.TemporaryDirectory(prefix="chaos-") as name:
@@ -269,7 +299,7 @@ async def _ask(http: httpx.AsyncClient, *, stream: bool) -> str:
             async for piece in answer.aiter_bytes():
                 received += piece
     except httpx.HTTPError as error:
-        return CUT if stream and _shows_a_cut(received) else type(error).__name__
+        return _broken(received) if stream else type(error).__name__
     if answer.status_code != 200:
         return f"{answer.status_code} {json.loads(received)['error']['code']}"
     if stream:
@@ -287,10 +317,12 @@ def _said(received: bytes) -> tuple[str, bool]:
     return text, events[-1:] == ["[DONE]"]
 
 
-def _shows_a_cut(received: bytes) -> bool:
-    """Whether some of the answer came before the connection broke off, and nothing says that it is whole."""
+def _broken(received: bytes) -> str:
+    """What a stream comes to that broke off."""
     text, whole = _said(received)
-    return bool(text) and "".join(_CHUNKS).startswith(text) and not whole
+    if whole:
+        return LOST if text == "".join(_CHUNKS) else "WRONG ANSWER"
+    return CUT if text and "".join(_CHUNKS).startswith(text) else "broken off without content"
 
 
 def _memory(pid: int) -> str:
@@ -324,7 +356,7 @@ class Records:
 
     def complete(self, seen: Seen) -> bool:
         """Each request once; ten tokens for each that was answered, and none for those that nobody did."""
-        answered, cut = seen.outcomes["answered"], seen.outcomes[CUT]
+        answered, cut = seen.whole, seen.outcomes[CUT]
         counts = (self.count, self.distinct, self.answered, self.partial, self.tokens, self.stray)
         return counts == (seen.total, seen.total, answered, cut, 10 * answered, 0)
 
